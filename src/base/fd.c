@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static atomic_long in_use;
+
+static int counted(int fd)
+{
+	if (fd < 0)
+		return -errno;
+	atomic_fetch_add_explicit(&in_use, 1, memory_order_relaxed);
+	return fd;
+}
+
+/* syscalls: openat */
+int fd_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+	return counted(openat(dirfd, path, flags | O_CLOEXEC, mode));
+}
+
+int fd_adopt(int fd)
+{
+	ASSERT(fd >= 0);
+	return counted(fd);
+}
+
+/* syscalls: eventfd2 */
+int fd_eventfd(unsigned int initial, int flags)
+{
+	return counted(eventfd(initial, flags | EFD_CLOEXEC));
+}
+
+/* syscalls: fcntl */
+int fd_dup(int fd)
+{
+	return counted(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+/* syscalls: close */
+int fd_close(int *fd)
+{
+	int saved = errno, r = 0;
+
+	if (*fd < 0)
+		return 0;
+	if (close(*fd) < 0 && errno != EINTR)
+		r = -errno;
+	ASSERT(r != -EBADF);
+	*fd = -1;
+	atomic_fetch_sub_explicit(&in_use, 1, memory_order_relaxed);
+	errno = saved;
+	return r;
+}
+
+long fd_count(void)
+{
+	return atomic_load_explicit(&in_use, memory_order_relaxed);
+}
+
+struct fd_name fd_name(int fd)
+{
+	struct fd_name name;
+	char *p = name.s + sizeof(name.s);
+	unsigned int n = (unsigned int)fd;
+	char *out = name.s;
+
+	ASSERT(fd >= 0);
+	*--p = '\0';
+	do {
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+	} while (n);
+	while ((*out++ = *p++) != '\0')
+		;
+	return name;
+}

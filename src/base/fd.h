@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The only place where descriptors are opened and closed.
+ *
+ * Keeper and worker share one descriptor table, so that open files outlive a
+ * worker. That makes descriptors state: each one is opened here, then recorded
+ * in the arena; cleared there, then closed here.
+ */
+#ifndef BASE_FD_H
+#define BASE_FD_H
+
+#include <sys/types.h>
+
+#include "base/scope.h"
+
+/*
+ * openat(2) with O_CLOEXEC. Returns the descriptor or -errno.
+ * Any thread.
+ */
+int fd_openat(int dirfd, const char *path, int flags, mode_t mode);
+
+/* Takes a descriptor that something else made (a socket call, SCM_RIGHTS). */
+int fd_adopt(int fd);
+
+/* A new eventfd (EFD_CLOEXEC), or -errno. */
+int fd_eventfd(unsigned int initial, int flags);
+
+/* A duplicate of @fd (F_DUPFD_CLOEXEC), or -errno. */
+int fd_dup(int fd);
+
+/*
+ * Closes *fd if it is one, sets it to -1, keeps errno. Returns what close(2)
+ * said, as -errno: a FLUSH has to know it. EINTR is no reason to try again,
+ * since Linux has freed the number by then.
+ */
+int fd_close(int *fd);
+
+/* Hands the descriptor over: returns it, leaves -1. */
+static inline int fd_take(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
+/* How many descriptors fd_openat() and fd_adopt() gave out and still exist. */
+long fd_count(void);
+
+/* A descriptor's name below /proc/self/fd, which is every thread's working
+ * directory: reopening needs no path of the share. */
+struct fd_name {
+	char s[12];
+};
+struct fd_name fd_name(int fd);
+
+static inline void cleanup_fd(int *fd)
+{
+	(void)fd_close(fd);
+}
+#define _cleanup_close_ _cleanup_(cleanup_fd)
+
+#endif

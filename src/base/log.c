@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_MAX_LEN 1024
+
+enum log_level log_level_now = LOG_LEVEL_INFO;
+static bool use_syslog;
+
+static const struct {
+	const char *name;
+	int priority;
+} levels[] = {
+	[LOG_LEVEL_OFF] = { "off", LOG_ERR },
+	[LOG_LEVEL_ERR] = { "error", LOG_ERR },
+	[LOG_LEVEL_WARN] = { "warning", LOG_WARNING },
+	[LOG_LEVEL_INFO] = { "info", LOG_INFO },
+	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
+	[LOG_LEVEL_TRACE] = { "trace", LOG_DEBUG },
+};
+
+void log_init(enum log_level level, bool to_syslog)
+{
+	log_level_now = level;
+	use_syslog = to_syslog;
+	if (to_syslog)
+		openlog("virtiofsd", LOG_PID, LOG_DAEMON);
+}
+
+/* At debug level: "[2026-01-31 12:00:00.123456] [tid] ", UTC. */
+static size_t prefix_debug(char *buf, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+	int n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = snprintf(buf, size,
+		     "[%04d-%02d-%02d %02d:%02d:%02d.%06ld] [%ld] ",
+		     tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+		     tm.tm_min, tm.tm_sec, now.tv_nsec / 1000,
+		     (long)syscall(SYS_gettid));
+	return n < 0 ? 0 : (size_t)n;
+}
+
+static void log_vline(enum log_level level, const char *suffix,
+		      const char *fmt, va_list ap)
+{
+	char buf[LINE_MAX_LEN];
+	size_t len = 0;
+	int saved = errno, n;
+
+	if (!use_syslog) {
+		if (log_level_now >= LOG_LEVEL_DEBUG)
+			len = prefix_debug(buf, sizeof(buf));
+		n = snprintf(buf + len, sizeof(buf) - len, "virtiofsd: %s%s",
+			     level == LOG_LEVEL_INFO ? "" : levels[level].name,
+			     level == LOG_LEVEL_INFO ? "" : ": ");
+		len += (size_t)n;
+	}
+	n = vsnprintf(buf + len, sizeof(buf) - len - 1, fmt, ap);
+	len += n < 0 ? 0 : (size_t)n;
+	if (suffix && len < sizeof(buf) - 1) {
+		n = snprintf(buf + len, sizeof(buf) - len - 1, ": %s", suffix);
+		len += n < 0 ? 0 : (size_t)n;
+	}
+	if (len > sizeof(buf) - 2)
+		len = sizeof(buf) - 2;
+
+	/* A name from the guest or the command line must not forge a line. */
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)buf[i] < 0x20 || buf[i] == 0x7f)
+			buf[i] = '?';
+
+	if (use_syslog) {
+		buf[len] = '\0';
+		syslog(levels[level].priority, "%s", buf);
+	} else {
+		buf[len++] = '\n';
+		if (write(STDERR_FILENO, buf, len) < 0) {
+			/* Nobody to tell. */
+		}
+	}
+	errno = saved;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (level > log_level_now)
+		return;
+	va_start(ap, fmt);
+	log_vline(level, NULL, fmt, ap);
+	va_end(ap);
+}
+
+int log_err(int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (LOG_LEVEL_ERR > log_level_now)
+		return err;
+	va_start(ap, fmt);
+	log_vline(LOG_LEVEL_ERR, strerror(-err), fmt, ap);
+	va_end(ap);
+	return err;
+}

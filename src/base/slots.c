@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/slots.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/checked.h"
+#include "base/fd.h"
+
+/* Generations that a shard takes from the arena at once. */
+#define GENERATION_BATCH 4096U
+
+#define STATE_BITS 2U
+#define STATE_MASK 3U
+#define GENERATION_MASK ((1ULL << (64 - SLOTS_INDEX_BITS)) - 1)
+
+static enum slot_state state_of(uint64_t commit)
+{
+	return (enum slot_state)(commit & STATE_MASK);
+}
+
+static struct slot_private *private_of(const struct slots *s, const void *rec)
+{
+	return &s->private[slots_index(s, rec)];
+}
+
+static struct slots_shard *shard_of(struct slots *s, const void *rec)
+{
+	return &s->shard[slots_index(s, rec) % SLOTS_SHARDS];
+}
+
+/* syscalls: mmap */
+int slots_init(struct slots *s, const struct arena *arena,
+	       enum arena_section_id section, size_t stride,
+	       int (*reclaim)(void *ctx, void *record), void *ctx)
+{
+	size_t n = arena_section_size(arena, section) / stride;
+	void *p;
+
+	memset(s, 0, sizeof(*s));
+	s->base = arena_section(arena, section);
+	s->stride = stride;
+	s->max = (uint32_t)min_size(n, SLOTS_MAX);
+	s->arena = arena;
+	s->section = section;
+	s->reclaim = reclaim;
+	s->ctx = ctx;
+	p = mmap(NULL, s->max * sizeof(*s->private), PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	s->private = p;
+	for (uint32_t i = 0; i < SLOTS_SHARDS; i++) {
+		pthread_mutex_init(&s->shard[i].lock, NULL);
+		s->shard[i].free = SLOTS_NONE;
+	}
+	return 0;
+}
+
+/* syscalls: munmap */
+void slots_destroy(struct slots *s)
+{
+	if (!s->private)
+		return;
+	munmap(s->private, s->max * sizeof(*s->private));
+	s->private = NULL;
+	for (uint32_t i = 0; i < SLOTS_SHARDS; i++)
+		pthread_mutex_destroy(&s->shard[i].lock);
+}
+
+uint32_t slots_index(const struct slots *s, const void *record)
+{
+	return (uint32_t)((size_t)((const char *)record - s->base) / s->stride);
+}
+
+void *slots_at(const struct slots *s, uint32_t index)
+{
+	return s->base + index * s->stride;
+}
+
+uint64_t slots_id(const struct slots *s, const void *record)
+{
+	const struct slot_head *head = record;
+	uint64_t commit = atomic_load_explicit(
+		(_Atomic uint64_t *)&head->commit, memory_order_relaxed);
+
+	return (commit >> STATE_BITS) << SLOTS_INDEX_BITS |
+	       slots_index(s, record);
+}
+
+void *slots_alloc(struct slots *s, uint32_t shard)
+{
+	struct slots_shard *sh = &s->shard[shard];
+	uint32_t index = sh->free;
+	char *rec;
+
+	if (index != SLOTS_NONE) {
+		sh->free = s->private[index].next;
+	} else {
+		uint32_t used = atomic_load_explicit(&sh->used,
+						     memory_order_relaxed);
+
+		index = used * SLOTS_SHARDS + shard;
+		if (index >= s->max)
+			return NULL;
+		atomic_store_explicit(&sh->used, used + 1,
+				      memory_order_release);
+	}
+	sh->live++;
+	rec = slots_at(s, index);
+	memset(rec + sizeof(struct slot_head), 0,
+	       s->stride - sizeof(struct slot_head));
+	return rec;
+}
+
+static uint64_t next_generation(struct slots *s, struct slots_shard *sh)
+{
+	if (sh->generation == sh->generation_end) {
+		sh->generation = arena_generations(s->arena, GENERATION_BATCH);
+		sh->generation_end = sh->generation + GENERATION_BATCH;
+	}
+	return sh->generation++ & GENERATION_MASK;
+}
+
+uint64_t slots_commit(struct slots *s, void *record)
+{
+	struct slot_head *head = record;
+	uint64_t generation;
+
+	/* A number whose generation reads 0 could be taken for a small one. */
+	do
+		generation = next_generation(s, shard_of(s, record));
+	while (generation == 0);
+	atomic_fetch_add(&private_of(s, record)->pins, 1);
+	/* All of the record before the word that makes it valid. */
+	atomic_store_explicit(&head->commit,
+			      generation << STATE_BITS | SLOT_LIVE,
+			      memory_order_release);
+	return slots_id(s, record);
+}
+
+static void put_on_free_list(struct slots *s, void *record)
+{
+	struct slots_shard *sh = shard_of(s, record);
+	uint32_t index = slots_index(s, record);
+
+	s->private[index].next = sh->free;
+	sh->free = index;
+	sh->live--;
+}
+
+void slots_abandon(struct slots *s, void *record)
+{
+	put_on_free_list(s, record);
+}
+
+void *slots_get(struct slots *s, uint64_t id)
+{
+	uint32_t index = (uint32_t)(id & (SLOTS_MAX - 1));
+	uint64_t want = (id >> SLOTS_INDEX_BITS) << STATE_BITS | SLOT_LIVE;
+	struct slots_shard *sh = &s->shard[index % SLOTS_SHARDS];
+	struct slot_head *head;
+
+	if (index / SLOTS_SHARDS >=
+	    atomic_load_explicit(&sh->used, memory_order_acquire))
+		return NULL;
+	head = slots_at(s, index);
+	/* Counted first, looked at second; pairs with slots_kill(). */
+	atomic_fetch_add(&s->private[index].pins, 1);
+	if (atomic_load(&head->commit) == want)
+		return head;
+	slots_put(s, head);
+	return NULL;
+}
+
+void slots_pin(struct slots *s, void *record)
+{
+	atomic_fetch_add(&private_of(s, record)->pins, 1);
+}
+
+/*
+ * Lock held, no pins: the record's memory goes. Its descriptor is returned, to
+ * be closed without the lock: a last close can take as long as the host likes.
+ */
+static int reclaim(struct slots *s, struct slot_head *head)
+{
+	int fd;
+
+	atomic_store_explicit(&head->commit, SLOT_FREE, memory_order_release);
+	fd = s->reclaim(s->ctx, head);
+	put_on_free_list(s, head);
+	return fd;
+}
+
+void slots_put(struct slots *s, void *record)
+{
+	struct slot_head *head = record;
+	_cleanup_close_ int fd = -1;
+	struct slots_shard *sh;
+
+	if (atomic_fetch_sub(&private_of(s, record)->pins, 1) != 1 ||
+	    state_of(atomic_load(&head->commit)) != SLOT_DYING)
+		return;
+	sh = shard_of(s, record);
+	pthread_mutex_lock(&sh->lock);
+	/* Another thread may have been here since, and the slot reused. */
+	if (state_of(atomic_load(&head->commit)) == SLOT_DYING &&
+	    atomic_load(&private_of(s, record)->pins) == 0)
+		fd = reclaim(s, head);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+bool slots_kill(struct slots *s, void *record)
+{
+	struct slot_head *head = record;
+	uint64_t commit = atomic_load(&head->commit);
+
+	if (state_of(commit) != SLOT_LIVE)
+		return false;
+	atomic_store(&head->commit, (commit & ~(uint64_t)STATE_MASK) |
+					    SLOT_DYING);
+	return true;
+}
+
+/* syscalls: madvise */
+static void clear_shard(struct slots *s, uint32_t shard)
+{
+	struct slots_shard *sh = &s->shard[shard];
+	int fd;
+
+	pthread_mutex_lock(&sh->lock);
+	for (uint32_t i = 0; i < sh->used; i++) {
+		struct slot_head *head = slots_at(s, i * SLOTS_SHARDS + shard);
+
+		if (state_of(atomic_load(&head->commit)) == SLOT_FREE)
+			continue;
+		ASSERT(atomic_load(&private_of(s, head)->pins) == 0);
+		fd = reclaim(s, head);
+		(void)fd_close(&fd);
+	}
+	ASSERT(sh->live == 0);
+	sh->free = SLOTS_NONE;
+	atomic_store(&sh->used, 0);
+	pthread_mutex_unlock(&sh->lock);
+}
+
+void slots_clear(struct slots *s)
+{
+	for (uint32_t i = 0; i < SLOTS_SHARDS; i++)
+		clear_shard(s, i);
+	arena_section_clear(s->arena, s->section);
+	madvise(s->private, s->max * sizeof(*s->private), MADV_DONTNEED);
+}
+
+uint64_t slots_count(struct slots *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < SLOTS_SHARDS; i++) {
+		pthread_mutex_lock(&s->shard[i].lock);
+		n += s->shard[i].live;
+		pthread_mutex_unlock(&s->shard[i].lock);
+	}
+	return n;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the command line asked for. Constant after start-up. */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+enum cache_mode { CACHE_NEVER, CACHE_METADATA, CACHE_AUTO, CACHE_ALWAYS };
+enum choice { CHOICE_AUTO, CHOICE_NO, CHOICE_YES };
+
+struct config {
+	const char *shared_dir;
+	const char *socket_path;
+	const char *socket_group;
+	const char *tag;
+	int listen_fd; /* --fd; -1: none */
+	enum cache_mode cache;
+	double timeout; /* seconds; below 0: as the cache mode has it */
+	enum choice readdirplus;
+	long thread_pool_size; /* -1: automatic */
+	long rlimit_nofile; /* -1: as high as useful; 0: leave it */
+	enum log_level log_level;
+	bool use_syslog;
+};
+
+#endif

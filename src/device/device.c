@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "device/device.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#define SLOW_STOP_MS 5000U
+/* For all threads together; the keeper waits a little longer than this. */
+#define JOIN_MS 3000U
+
+#define for_each_worker(dev, w)                                                \
+	for (unsigned int i_ = 0; i_ < VHOST_USER_QUEUES_MAX; i_++)            \
+		if (((w) = (dev)->worker[i_]) != NULL)
+
+size_t device_queues_size(void)
+{
+	return VHOST_USER_QUEUES_MAX * sizeof(struct queue_record);
+}
+
+size_t device_inflight_size(void)
+{
+	return (size_t)VHOST_USER_QUEUES_MAX * WIRE_VRING_SIZE_MAX *
+	       sizeof(struct inflight);
+}
+
+struct inflight *device_inflight(const struct device *dev, unsigned int index)
+{
+	return dev->inflight + (size_t)index * WIRE_VRING_SIZE_MAX;
+}
+
+int device_init(struct device *dev, const struct arena *arena,
+		struct session *session, int control_fd)
+{
+	memset(dev, 0, sizeof(*dev));
+	memmap_init(&dev->map, arena_section(arena, ARENA_REGIONS));
+	dev->dirty.map = &dev->map;
+	dev->session = session;
+	dev->queue_record = arena_section(arena, ARENA_QUEUES);
+	dev->inflight = arena_section(arena, ARENA_INFLIGHT);
+	dev->control_fd = control_fd;
+	return 0;
+}
+
+static void close_fds(struct queue_record *rec)
+{
+	int none = -1;
+
+	queue_set_fd(&rec->kick_fd, &none);
+	queue_set_fd(&rec->call_fd, &none);
+	queue_set_fd(&rec->err_fd, &none);
+}
+
+int device_destroy(struct device *dev)
+{
+	struct worker *w;
+	int r = 0;
+
+	for_each_worker(dev, w) {
+		struct queue_record *rec = w->queue.record;
+
+		/* One that hangs uses up the time of the others. */
+		if (worker_destroy(w, r < 0 ? 1 : JOIN_MS) < 0) {
+			r = -ETIMEDOUT;
+			continue;
+		}
+		dev->worker[i_] = NULL;
+		close_fds(rec);
+	}
+	if (r < 0)
+		return r;
+	memmap_clear(&dev->map);
+	dirty_clear(&dev->dirty);
+	return 0;
+}
+
+int device_queue(struct device *dev, unsigned int index, struct worker **ret)
+{
+	int r;
+
+	if (index >= VHOST_USER_QUEUES_MAX)
+		return -EINVAL;
+	if (!dev->worker[index]) {
+		r = worker_create(dev, index, &dev->worker[index]);
+		if (r < 0)
+			return r;
+	}
+	*ret = dev->worker[index];
+	return 0;
+}
+
+static void wait_outside(struct worker *w)
+{
+	while (gate_wait(&w->gate, SLOW_STOP_MS) < 0) {
+		const struct request *rq = &w->slot->rq;
+
+		log_warn("queue %u: still waiting for a request to end (opcode %u, unique %llu)",
+			 w->queue.index, rq->h.opcode,
+			 (unsigned long long)rq->h.unique);
+	}
+}
+
+static void close_all(struct device *dev)
+{
+	struct worker *w;
+
+	for_each_worker(dev, w)
+		gate_close(&w->gate);
+	for_each_worker(dev, w)
+		wait_outside(w);
+}
+
+static void open_all(struct device *dev)
+{
+	struct worker *w;
+
+	for_each_worker(dev, w) {
+		if (!w->queue.mapped)
+			continue;
+		gate_open(&w->gate);
+		worker_wake(w);
+	}
+}
+
+static bool exclusive_waits(const struct device *dev)
+{
+	struct worker *w;
+
+	for_each_worker(dev, w)
+		if (atomic_load(&w->exclusive))
+			return true;
+	return false;
+}
+
+/*
+ * All gates closed. INIT and DESTROY end the session: what is still in flight
+ * then is parked for nobody, but for those that wait here themselves.
+ */
+static void run_exclusives(struct device *dev)
+{
+	struct worker *w;
+
+	if (!exclusive_waits(dev))
+		return;
+	for_each_worker(dev, w)
+		queue_forget_requests(&w->queue);
+	for_each_worker(dev, w) {
+		struct chain *c = &w->slot->chain;
+
+		if (!atomic_load(&w->exclusive))
+			continue;
+		c->start_no = w->queue.record->start_no;
+		atomic_store(&c->record->phase, INFLIGHT_TAKEN);
+		worker_run_exclusive(w);
+	}
+}
+
+void device_run_exclusives(struct device *dev)
+{
+	if (!exclusive_waits(dev))
+		return;
+	close_all(dev);
+	run_exclusives(dev);
+	open_all(dev);
+}
+
+void device_quiesce(struct device *dev)
+{
+	close_all(dev);
+	run_exclusives(dev);
+}
+
+/* A ring whose memory has gone stands still until it is there again. */
+void device_resume(struct device *dev)
+{
+	struct worker *w;
+
+	for_each_worker(dev, w) {
+		if (!queue_runnable(&w->queue) || w->fresh)
+			continue;
+		if (queue_map(&w->queue, dev->event_idx, false) < 0)
+			queue_unmap(&w->queue);
+	}
+	open_all(dev);
+}
+
+static int start_queue(struct device *dev, struct worker *w)
+{
+	int r;
+
+	r = queue_map(&w->queue, dev->event_idx, w->fresh);
+	if (r < 0)
+		return r;
+	w->fresh = false;
+	r = worker_start_thread(w);
+	if (r < 0) {
+		queue_unmap(&w->queue);
+		return r;
+	}
+	gate_open(&w->gate);
+	worker_wake(w);
+	log_debug("queue %u runs: %u descriptors from index %u",
+		  w->queue.index, w->queue.record->num,
+		  w->queue.record->last_avail);
+	return 0;
+}
+
+/* With the other queues too only if an INIT or a DESTROY is to be carried out. */
+void device_hold(struct device *dev, struct worker *w)
+{
+	gate_close(&w->gate);
+	wait_outside(w);
+	if (atomic_load(&w->exclusive)) {
+		device_run_exclusives(dev);
+		gate_close(&w->gate);
+		wait_outside(w);
+	}
+}
+
+int device_update(struct device *dev, struct worker *w)
+{
+	device_hold(dev, w);
+	queue_unmap(&w->queue);
+	return queue_runnable(&w->queue) ? start_queue(dev, w) : 0;
+}
+
+uint16_t device_stop_queue(struct device *dev, struct worker *w)
+{
+	device_hold(dev, w);
+	queue_unmap(&w->queue);
+	w->queue.record->started = 0;
+	log_debug("queue %u stops at index %u", w->queue.index,
+		  w->queue.record->last_avail);
+	return w->queue.record->last_avail;
+}
+
+void device_reset(struct device *dev)
+{
+	struct worker *w;
+
+	device_quiesce(dev);
+	for_each_worker(dev, w) {
+		struct queue_record *rec = w->queue.record;
+
+		queue_unmap(&w->queue);
+		queue_forget_requests(&w->queue);
+		rec->started = 0;
+		rec->enabled = 0;
+		rec->last_avail = 0;
+	}
+	session_end(dev->session);
+}
+
+uint32_t device_request_queue_size(const struct device *dev)
+{
+	uint32_t size = 0;
+	struct worker *w;
+
+	for_each_worker(dev, w) {
+		uint32_t num = w->queue.record->num;
+
+		if (w->queue.index > 0 && w->queue.mapped &&
+		    (size == 0 || num < size))
+			size = num;
+	}
+	return size;
+}
+
+/* syscalls: write */
+void device_call_control(struct device *dev)
+{
+	const uint64_t one = 1;
+
+	if (write(dev->control_fd, &one, sizeof(one)) < 0) {
+		/* Its counter is full: it has been called. */
+	}
+}
+
+void device_complete(struct device *dev, const struct request_token *token,
+		     int result)
+{
+	struct worker *w = dev->worker[token->queue];
+
+	if (queue_complete(&w->queue, token->head, token->start_no, result))
+		worker_wake(w);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The device: guest memory and queues as one thing that is configured, started,
+ * held still and stopped.
+ *
+ * Everything here is the control thread's, but for device_complete() and what
+ * the queues' threads call. Whatever the threads of the queues read without a
+ * lock (memory table, ring addresses, dirty log, session) is changed only
+ * between device_quiesce() and device_resume().
+ */
+#ifndef DEVICE_DEVICE_H
+#define DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "device/worker.h"
+#include "fuse/session.h"
+#include "virtio/dirty.h"
+#include "virtio/memmap.h"
+#include "wire/vhost_user.h"
+
+struct device {
+	struct memmap map;
+	struct dirty dirty;
+	struct session *session;
+	struct queue_record *queue_record; /* VHOST_USER_QUEUES_MAX, arena */
+	struct inflight *inflight; /* arena */
+	struct worker *worker[VHOST_USER_QUEUES_MAX]; /* NULL: never named */
+	bool event_idx; /* negotiated */
+	int control_fd; /* eventfd: the control thread is wanted */
+};
+
+/* What the device needs of the arena, in bytes. */
+size_t device_queues_size(void);
+size_t device_inflight_size(void);
+
+/* @control_fd is borrowed. */
+int device_init(struct device *dev, const struct arena *arena,
+		struct session *session, int control_fd);
+
+/* Stops all threads and frees everything; -ETIMEDOUT if one hangs, and then
+ * nothing is freed. */
+int device_destroy(struct device *dev);
+
+/* The queue with this index, made if it is new. */
+int device_queue(struct device *dev, unsigned int index, struct worker **ret);
+
+/*
+ * Holds all queues still: waits until no request is being carried out, and
+ * carries out what waits for such a moment. A request that takes 5 s is named
+ * in the log. device_resume() lets the queues that may run go on, with ring
+ * addresses resolved anew.
+ */
+void device_quiesce(struct device *dev);
+void device_resume(struct device *dev);
+
+/* Holds one queue still; device_update() lets it go on. */
+void device_hold(struct device *dev, struct worker *w);
+
+/* Starts or stops a queue as its record now says; -errno if its ring is not
+ * where the front-end says. */
+int device_update(struct device *dev, struct worker *w);
+
+/*
+ * Stops a ring: each request that was being carried out is on the used ring
+ * when this returns. Parked ones stay and complete when the ring goes on.
+ * Returns the index from which it can go on.
+ */
+uint16_t device_stop_queue(struct device *dev, struct worker *w);
+
+/* As the device was before any set-up: rings, session, in-flight requests. */
+void device_reset(struct device *dev);
+
+/* Carries out requests that need to be alone, if any waits. */
+void device_run_exclusives(struct device *dev);
+
+/* Completes a request that returned REQUEST_PARKED, with a reply that has no
+ * body. Nothing happens if its ring was reset since. Any thread. */
+void device_complete(struct device *dev, const struct request_token *token,
+		     int result);
+
+/* For worker.c: */
+void device_call_control(struct device *dev);
+uint32_t device_request_queue_size(const struct device *dev);
+struct inflight *device_inflight(const struct device *dev, unsigned int index);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "device/worker.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "device/device.h"
+#include "fuse/serve.h"
+
+/* A ring without a kick descriptor is looked at this often. */
+#define POLL_MS 1
+
+/* Binds the slot's request to its chain. */
+static struct request *bind(struct worker *w)
+{
+	struct chain *c = &w->slot->chain;
+	struct request *rq = &w->slot->rq;
+
+	request_bind(rq, c->iov, c->n_read, chain_write_iov(c), c->n_write);
+	rq->record = c->record;
+	rq->token.queue = (uint16_t)w->queue.index;
+	rq->token.head = c->head;
+	rq->token.start_no = c->start_no;
+	return rq;
+}
+
+/* Every completion is offered to the guest at once; its event index says
+ * whether it wants to be told. */
+static void finish(struct worker *w, int len)
+{
+	if (queue_push(&w->queue, &w->slot->chain, (uint32_t)len))
+		queue_notify(&w->queue);
+}
+
+static void finish_parked(struct worker *w, uint64_t unique, int result)
+{
+	struct chain *c = &w->slot->chain;
+	struct iobuf out;
+
+	iobuf_init(&out, chain_write_iov(c), c->n_write);
+	finish(w, fuse_reply_parked(&out, unique, result));
+}
+
+/* One request. Returns 1, 0 if there is none, or less if the ring is broken or
+ * the thread has to wait for the control thread. */
+static int serve_one(struct worker *w)
+{
+	struct chain *c = &w->slot->chain;
+	uint64_t unique;
+	int r, result;
+
+	r = queue_pop_done(&w->queue, c, &unique, &result);
+	if (r > 0)
+		finish_parked(w, unique, result);
+	if (r != 0)
+		return r;
+	r = queue_pop(&w->queue, c);
+	if (r <= 0)
+		return r;
+	r = fuse_serve(w->dev->session, bind(w));
+	if (r == REQUEST_EXCLUSIVE) {
+		atomic_store(&w->exclusive, 1);
+		return r;
+	}
+	if (r != REQUEST_PARKED)
+		finish(w, r);
+	return 1;
+}
+
+/* Inside the gate: until the ring is empty and the guest knows that it has to
+ * kick, or the gate closes. */
+static void serve_ring(struct worker *w)
+{
+	queue_disarm(&w->queue);
+	do {
+		int r = 1;
+
+		while (r > 0 && !gate_wanted(&w->gate))
+			r = serve_one(w);
+		if (r != 0)
+			return; /* broken, exclusive, or the gate */
+	} while (queue_arm(&w->queue));
+}
+
+/* Outside the gate. */
+static void wait_exclusive(struct worker *w)
+{
+	if (!atomic_load(&w->exclusive))
+		return;
+	device_call_control(w->dev);
+	while (atomic_load(&w->exclusive))
+		futex_wait(&w->exclusive, 1, 0);
+}
+
+/*
+ * Both descriptors are edge-triggered: a kick is an event by itself, and its
+ * counter need not be read.
+ * syscalls: epoll_wait
+ */
+static void sleep_until_kicked(struct worker *w)
+{
+	struct epoll_event ev[2];
+
+	(void)epoll_wait(w->epoll_fd, ev, 2, atomic_load(&w->sleep_ms));
+}
+
+/* syscalls: unshare */
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	/* Its own umask and working directory, which no other thread changes. */
+	if (unshare(CLONE_FS) < 0)
+		log_err(-errno, "queue %u: unshare", w->queue.index);
+	while (!atomic_load(&w->stop)) {
+		if (gate_enter(&w->gate)) {
+			serve_ring(w);
+			gate_leave(&w->gate);
+			wait_exclusive(w);
+		}
+		sleep_until_kicked(w);
+	}
+	return NULL;
+}
+
+void worker_run_exclusive(struct worker *w)
+{
+	struct request *rq = bind(w);
+	int r;
+
+	rq->exclusive = true;
+	rq->queue_size = device_request_queue_size(w->dev);
+	r = fuse_serve(w->dev->session, rq);
+	ASSERT(r >= 0);
+	finish(w, r);
+	atomic_store(&w->exclusive, 0);
+	futex_wake(&w->exclusive);
+	worker_wake(w);
+}
+
+/* syscalls: write */
+void worker_wake(struct worker *w)
+{
+	const uint64_t one = 1;
+
+	if (write(w->wake_fd, &one, sizeof(one)) < 0) {
+		/* Its counter is full: it has been woken. */
+	}
+}
+
+/* syscalls: epoll_ctl */
+static int poll_fd(struct worker *w, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int worker_poll_kick(struct worker *w)
+{
+	int fd = w->queue.record->kick_fd, r = 0;
+
+	if (w->polled_fd >= 0)
+		(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->polled_fd, NULL);
+	w->polled_fd = -1;
+	atomic_store(&w->sleep_ms, fd ? -1 : POLL_MS);
+	if (fd) {
+		r = poll_fd(w, fd);
+		if (r == 0)
+			w->polled_fd = fd;
+	}
+	return r;
+}
+
+int worker_start_thread(struct worker *w)
+{
+	int r;
+
+	if (w->have_thread)
+		return 0;
+	r = pthread_create(&w->thread, NULL, worker_main, w);
+	w->have_thread = r == 0;
+	return -r;
+}
+
+static void release(struct worker *w)
+{
+	queue_destroy(&w->queue);
+	munmap(w->slot, sizeof(*w->slot));
+	(void)fd_close(&w->epoll_fd);
+	(void)fd_close(&w->wake_fd);
+	free(w);
+}
+
+/* syscalls: epoll_create1 mmap */
+int worker_create(struct device *dev, unsigned int index, struct worker **ret)
+{
+	struct worker *w = aligned_alloc(64, sizeof(*w));
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct worker){ .dev = dev, .polled_fd = -1, .sleep_ms = -1 };
+	gate_init(&w->gate);
+	w->slot = mmap(NULL, sizeof(*w->slot), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (w->slot == MAP_FAILED) {
+		r = -errno;
+		goto out_free;
+	}
+	w->slot->chain.iov = w->slot->iov;
+	r = queue_init(&w->queue, index, &dev->queue_record[index],
+		       device_inflight(dev, index), &dev->map, &dev->dirty);
+	if (r < 0)
+		goto out_unmap;
+	w->wake_fd = fd_eventfd(0, EFD_NONBLOCK);
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epoll_fd >= 0)
+		fd_adopt(w->epoll_fd);
+	if (w->wake_fd < 0 || w->epoll_fd < 0 || poll_fd(w, w->wake_fd) < 0) {
+		release(w);
+		return -EMFILE;
+	}
+	*ret = w;
+	return 0;
+
+out_unmap:
+	munmap(w->slot, sizeof(*w->slot));
+out_free:
+	free(w);
+	return r;
+}
+
+static int join(struct worker *w, unsigned int ms)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += ms / 1000;
+	end.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (end.tv_nsec >= 1000000000) {
+		end.tv_nsec -= 1000000000;
+		end.tv_sec++;
+	}
+	return -pthread_timedjoin_np(w->thread, NULL, &end);
+}
+
+int worker_destroy(struct worker *w, unsigned int ms)
+{
+	atomic_store(&w->stop, 1);
+	gate_close(&w->gate);
+	atomic_store(&w->exclusive, 0);
+	futex_wake(&w->exclusive);
+	worker_wake(w);
+	if (w->have_thread && join(w, ms) != 0)
+		return -ETIMEDOUT;
+	release(w);
+	return 0;
+}

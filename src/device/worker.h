@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The thread that serves one queue.
+ *
+ * It sleeps on the queue's kick and on a wake-up of its own, serves what is in
+ * the ring and sleeps again. It may touch the ring only inside its gate.
+ */
+#ifndef DEVICE_WORKER_H
+#define DEVICE_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "device/gate.h"
+#include "fs/request.h"
+#include "virtio/queue.h"
+
+struct device;
+
+/* A request and its reply: reused for each, big and mostly untouched. */
+struct slot {
+	struct chain chain;
+	struct request rq;
+	struct iovec iov[CHAIN_IOV_MAX];
+};
+
+struct worker {
+	struct queue queue;
+	struct gate gate;
+	struct device *dev;
+	struct slot *slot;
+	pthread_t thread;
+	bool have_thread;
+	bool fresh; /* the ring is to begin a new start */
+	int epoll_fd;
+	int wake_fd;
+	int polled_fd; /* the kick descriptor in the epoll set; -1: none */
+	_Atomic int sleep_ms; /* how long at most; -1: until kicked */
+	/* 1: the slot holds a request that the control thread has to carry out;
+	 * the thread waits for 0. */
+	_Atomic uint32_t exclusive;
+	_Atomic uint32_t stop;
+};
+
+/* Makes queue @index of the device; its thread comes with the first start. */
+int worker_create(struct device *dev, unsigned int index, struct worker **ret);
+
+/* Stops the thread, if there is one. -ETIMEDOUT if it hangs in a system call:
+ * then nothing that it uses may be freed. */
+int worker_destroy(struct worker *w, unsigned int ms);
+
+/* Starts the thread unless it runs. Control thread. */
+int worker_start_thread(struct worker *w);
+
+/* Listens to the queue's present kick descriptor. 0 or -errno. */
+int worker_poll_kick(struct worker *w);
+
+/* Makes the thread look at its gate and its ring. Any thread. */
+void worker_wake(struct worker *w);
+
+/* Carries out the request in the slot, as the only one. Control thread. */
+void worker_run_exclusive(struct worker *w);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fs/attr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+/* syscalls: statx */
+int attr_get(int fd, struct statx *ret)
+{
+	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT,
+		  STATX_BASIC_STATS | STATX_MNT_ID, ret) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The kernel's 32-bit encoding of a device number (new_encode_dev()). */
+static uint32_t encode_dev(uint32_t major, uint32_t minor)
+{
+	return (minor & 0xffU) | (major << 8) | ((minor & ~0xffU) << 12);
+}
+
+void attr_fill(const struct statx *stx, struct fuse_attr *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->ino = stx->stx_ino;
+	ret->size = stx->stx_size;
+	ret->blocks = stx->stx_blocks;
+	ret->atime = (uint64_t)stx->stx_atime.tv_sec;
+	ret->mtime = (uint64_t)stx->stx_mtime.tv_sec;
+	ret->ctime = (uint64_t)stx->stx_ctime.tv_sec;
+	ret->atimensec = stx->stx_atime.tv_nsec;
+	ret->mtimensec = stx->stx_mtime.tv_nsec;
+	ret->ctimensec = stx->stx_ctime.tv_nsec;
+	ret->mode = stx->stx_mode;
+	ret->nlink = stx->stx_nlink;
+	ret->uid = stx->stx_uid;
+	ret->gid = stx->stx_gid;
+	ret->rdev = encode_dev(stx->stx_rdev_major, stx->stx_rdev_minor);
+	ret->blksize = stx->stx_blksize;
+}
+
+void attr_fill_entry(const struct fs *fs, const struct statx *stx,
+		     uint64_t nodeid, struct fuse_entry_out *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->nodeid = nodeid;
+	ret->entry_valid = fs->cache.valid_sec;
+	ret->entry_valid_nsec = fs->cache.valid_nsec;
+	ret->attr_valid = fs->cache.valid_sec;
+	ret->attr_valid_nsec = fs->cache.valid_nsec;
+	attr_fill(stx, &ret->attr);
+}

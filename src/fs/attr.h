@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Attributes as the host has them, and as FUSE sends them. */
+#ifndef FS_ATTR_H
+#define FS_ATTR_H
+
+#include <sys/stat.h>
+
+#include "fs/share.h"
+#include "wire/fuse.h"
+
+/* All that a node's key and a reply need, in one call. 0 or -errno. */
+int attr_get(int fd, struct statx *ret);
+
+void attr_fill(const struct statx *stx, struct fuse_attr *ret);
+
+/* An entry for a node whose lookup count has been raised. */
+void attr_fill_entry(const struct fs *fs, const struct statx *stx,
+		     uint64_t nodeid, struct fuse_entry_out *ret);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fs/handle.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fd.h"
+
+static int reclaim(void *ctx, void *record)
+{
+	struct handle *h = record;
+	int fd = h->fd;
+
+	h->fd = -1;
+	return fd;
+}
+
+int handle_table_init(struct handle_table *t, const struct arena *arena)
+{
+	memset(t, 0, sizeof(*t));
+	for (unsigned int i = 0; i < HANDLE_DIR_LOCKS; i++)
+		pthread_mutex_init(&t->dir_lock[i], NULL);
+	return slots_init(&t->slots, arena, ARENA_HANDLES,
+			  sizeof(struct handle), reclaim, t);
+}
+
+void handle_table_clear(struct handle_table *t)
+{
+	slots_clear(&t->slots);
+}
+
+void handle_table_destroy(struct handle_table *t)
+{
+	if (!t->slots.private)
+		return;
+	slots_clear(&t->slots);
+	slots_destroy(&t->slots);
+	for (unsigned int i = 0; i < HANDLE_DIR_LOCKS; i++)
+		pthread_mutex_destroy(&t->dir_lock[i]);
+}
+
+uint64_t handle_table_count(struct handle_table *t)
+{
+	return slots_count(&t->slots);
+}
+
+int handle_open(struct handle_table *t, enum handle_kind kind, int *fd_taken,
+		uint64_t *ret_fh)
+{
+	_cleanup_close_ int fd = fd_take(fd_taken);
+	uint32_t shard = (uint32_t)fd % SLOTS_SHARDS;
+	pthread_mutex_t *lock = &t->slots.shard[shard].lock;
+	struct handle *h;
+
+	pthread_mutex_lock(lock);
+	h = slots_alloc(&t->slots, shard);
+	if (h) {
+		h->fd = fd_take(&fd);
+		h->kind = kind;
+		h->dir_pos = -1;
+		*ret_fh = slots_commit(&t->slots, h);
+	}
+	pthread_mutex_unlock(lock);
+	if (!h)
+		return -ENFILE;
+	slots_put(&t->slots, h);
+	return 0;
+}
+
+int handle_pin(struct handle_table *t, uint64_t fh, enum handle_kind kind,
+	       struct handle_pin *ret)
+{
+	struct handle *h = slots_get(&t->slots, fh);
+
+	if (!h)
+		return -EBADF;
+	if (h->kind != kind) {
+		slots_put(&t->slots, h);
+		return -EBADF;
+	}
+	ret->table = t;
+	ret->handle = h;
+	ret->fd = h->fd;
+	return 0;
+}
+
+void handle_unpin(struct handle_pin *p)
+{
+	if (!p->table)
+		return;
+	slots_put(&p->table->slots, p->handle);
+	p->table = NULL;
+}
+
+void handle_close(struct handle_pin *p)
+{
+	struct slots *s = &p->table->slots;
+	uint32_t shard = slots_index(s, p->handle) % SLOTS_SHARDS;
+
+	pthread_mutex_lock(&s->shard[shard].lock);
+	slots_kill(s, p->handle);
+	pthread_mutex_unlock(&s->shard[shard].lock);
+	handle_unpin(p);
+}
+
+pthread_mutex_t *handle_dir_lock(const struct handle_pin *p)
+{
+	uint32_t i = slots_index(&p->table->slots, p->handle);
+
+	return &p->table->dir_lock[i % HANDLE_DIR_LOCKS];
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Handles: the guest's open files and directories. What it holds is an id
+ * (base/slots.h); a handle of one kind is not valid as the other.
+ */
+#ifndef FS_HANDLE_H
+#define FS_HANDLE_H
+
+#include <pthread.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/slots.h"
+
+/* No process can have more descriptors than this by default (fs.nr_open). */
+#define HANDLES_MAX (1U << 20)
+
+enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
+
+/* In the arena. */
+struct handle {
+	struct slot_head head;
+	int32_t fd;
+	uint32_t kind;
+	off_t dir_pos; /* dir lock: where the descriptor stands; -1: unknown */
+};
+
+#define HANDLE_DIR_LOCKS 64U
+
+struct handle_table {
+	struct slots slots;
+	/* Reading a directory is seek and read: they must not mix with those of
+	 * another thread on the same handle. Rank 15, chosen by index. */
+	pthread_mutex_t dir_lock[HANDLE_DIR_LOCKS];
+};
+
+struct handle_pin {
+	struct handle_table *table; /* NULL: empty */
+	struct handle *handle;
+	int fd;
+};
+
+int handle_table_init(struct handle_table *t, const struct arena *arena);
+void handle_table_destroy(struct handle_table *t);
+
+/* Closes every handle. No other thread in the table. */
+void handle_table_clear(struct handle_table *t);
+uint64_t handle_table_count(struct handle_table *t);
+
+/* Makes a handle of an open descriptor (consumed). -ENFILE: table full. */
+int handle_open(struct handle_table *t, enum handle_kind kind, int *fd,
+		uint64_t *ret_fh);
+
+/* Gets at a handle: 0, or -EBADF if it is none or of another kind. */
+int handle_pin(struct handle_table *t, uint64_t fh, enum handle_kind kind,
+	       struct handle_pin *ret);
+void handle_unpin(struct handle_pin *p);
+#define _cleanup_handle_ _cleanup_(handle_unpin)
+
+/*
+ * Takes the handle out of the table: its number is worth nothing from now on.
+ * It is closed when the last thread that is at work with it is done.
+ */
+void handle_close(struct handle_pin *p);
+
+pthread_mutex_t *handle_dir_lock(const struct handle_pin *p);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fs/lookup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/fd.h"
+#include "fs/attr.h"
+#include "fs/name.h"
+
+/* Directories above each other that ".." is willing to walk. */
+#define DEPTH_MAX 4096
+
+int lookup_fd(struct fs *fs, int *path_fd, struct fuse_entry_out *ret)
+{
+	_cleanup_close_ int fd = fd_take(path_fd);
+	struct statx stx;
+	uint64_t nodeid;
+	int r;
+
+	r = attr_get(fd, &stx);
+	if (r == 0)
+		r = node_enter(&fs->nodes, &stx, &fd, &nodeid);
+	if (r < 0)
+		return r;
+	attr_fill_entry(fs, &stx, nodeid, ret);
+	return 0;
+}
+
+static bool is_root(const struct fs *fs, const struct statx *stx)
+{
+	const struct node *root = fs->nodes.root;
+
+	return stx->stx_ino == root->ino && stx->stx_mnt_id == root->mnt_id &&
+	       stx->stx_dev_major == root->dev_major &&
+	       stx->stx_dev_minor == root->dev_minor;
+}
+
+/*
+ * The share's root is above the directory @fd (or is it): 0. If the walk up
+ * ends at the host's root instead, a host's user has moved the directory out
+ * of the share: -ESTALE.
+ */
+static int check_below_root(const struct fs *fs, int fd)
+{
+	_cleanup_close_ int up = -1;
+	struct statx stx, below = { 0 };
+	int r = attr_get(fd, &stx);
+
+	for (int depth = 0; r == 0 && depth < DEPTH_MAX; depth++) {
+		int next;
+
+		if (is_root(fs, &stx))
+			return 0;
+		if (stx.stx_ino == below.stx_ino &&
+		    stx.stx_mnt_id == below.stx_mnt_id)
+			return -ESTALE;
+		below = stx;
+		next = fd_openat(up >= 0 ? up : fd, "..",
+				 O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+		if (next < 0)
+			return next;
+		(void)fd_close(&up);
+		up = next;
+		r = attr_get(up, &stx);
+	}
+	return r < 0 ? r : -ESTALE;
+}
+
+/* NFS export in the guest asks for it, to find a directory's place again. */
+static int lookup_parent(struct fs *fs, const struct node_pin *dir,
+			 struct fuse_entry_out *ret)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!node_is_dir(dir))
+		return -ENOTDIR;
+	r = fd_openat(dir->fd, node_is_root(dir) ? "." : "..",
+		      O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (r < 0)
+		return r;
+	fd = r;
+	r = check_below_root(fs, fd);
+	return r < 0 ? r : lookup_fd(fs, &fd, ret);
+}
+
+int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
+		 struct fuse_entry_out *ret)
+{
+	int fd;
+
+	if (name_is_dotdot(name))
+		return lookup_parent(fs, dir, ret);
+	if (name_is_dot(name)) /* NFS export: the node itself, of any type */
+		fd = fd_dup(dir->fd);
+	else
+		fd = fd_openat(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
+	return fd < 0 ? fd : lookup_fd(fs, &fd, ret);
+}
+
+void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry)
+{
+	if (entry->nodeid)
+		node_forget(&fs->nodes, entry->nodeid, 1);
+}
+
+int lookup_reply(struct fs *fs, struct request *rq,
+		 const struct fuse_entry_out *entry)
+{
+	if (rq->record)
+		rq->record->looked_up = entry->nodeid;
+	if (reply_put(rq, entry, sizeof(*entry)))
+		return 0;
+	lookup_undo(fs, entry);
+	return -ERANGE;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The only place where a name becomes a node. */
+#ifndef FS_LOOKUP_H
+#define FS_LOOKUP_H
+
+#include "fs/request.h"
+#include "fs/share.h"
+
+/*
+ * Looks @name up in @dir: opens it without following a link, takes its
+ * attributes from that same descriptor and raises the guest's count of its
+ * node by one. @name has been checked; "." and ".." may be among them.
+ * 0 or -errno.
+ */
+int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
+		 struct fuse_entry_out *ret);
+
+/* The same for a file that is open already, by an O_PATH descriptor (consumed). */
+int lookup_fd(struct fs *fs, int *path_fd, struct fuse_entry_out *ret);
+
+/* Takes back what a lookup gave, when its reply does not reach the guest. */
+void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry);
+
+/* Writes an entry as the reply; takes the lookup back if it has no room. */
+int lookup_reply(struct fs *fs, struct request *rq,
+		 const struct fuse_entry_out *entry);
+
+#endif

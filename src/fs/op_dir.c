@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * OPENDIR, READDIR, READDIRPLUS.
+ *
+ * The guest reads a directory in pieces, each from a cookie that the host's
+ * file system has given for the entry before. The descriptor stands where the
+ * last piece ended, so that a guest that reads on in order costs one
+ * getdents64(2) a piece; what was read but found no room is read again.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/fd.h"
+#include "fs/attr.h"
+#include "fs/lookup.h"
+#include "fs/name.h"
+#include "fs/op.h"
+#include "fs/reopen.h"
+
+struct linux_dirent64 {
+	uint64_t d_ino;
+	int64_t d_off; /* cookie of the entry after this one */
+	uint16_t d_reclen;
+	uint8_t d_type;
+	char d_name[];
+};
+
+int op_opendir(struct fs *fs, struct request *rq)
+{
+	struct fuse_open_out out;
+	struct handle_pin h = { 0 };
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!node_is_dir(&rq->node))
+		return -ENOTDIR;
+	r = reopen(&rq->node, O_RDONLY | O_DIRECTORY);
+	if (r < 0)
+		return r;
+	fd = r;
+	memset(&out, 0, sizeof(out));
+	out.open_flags = fs->cache.opendir_flags;
+	r = handle_open(&fs->handles, HANDLE_DIR, &fd, &out.fh);
+	if (r < 0)
+		return r;
+	if (reply_put(rq, &out, sizeof(out)))
+		return 0;
+	if (handle_pin(&fs->handles, out.fh, HANDLE_DIR, &h) == 0)
+		handle_close(&h);
+	return -ERANGE;
+}
+
+/* As many bytes of host entries as probably fill the room, and no more: what
+ * is left over has to be read again. The host's entries are a little smaller
+ * than FUSE's, those of READDIRPLUS five times as large. */
+static size_t getdents_size(size_t room, bool plus)
+{
+	size_t want = plus ? room / 5 : room * 7 / 8;
+
+	if (want < 1024)
+		want = 1024;
+	return min_size(want, REQUEST_DIRENTS_MAX);
+}
+
+/* Dir lock held. syscalls: lseek getdents64 */
+static long read_entries(struct request *rq, uint64_t cookie, size_t size)
+{
+	struct handle *h = rq->file.handle;
+	long n;
+
+	if (h->dir_pos != (off_t)cookie || cookie == 0) {
+		h->dir_pos = -1;
+		if (lseek(rq->file.fd, (off_t)cookie, SEEK_SET) < 0)
+			return -errno;
+	}
+	h->dir_pos = -1;
+	n = syscall(SYS_getdents64, rq->file.fd, rq->scratch.dirents, size);
+	return n < 0 ? -errno : n;
+}
+
+static size_t padded(size_t namelen)
+{
+	return FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + namelen);
+}
+
+static void put_dirent(struct request *rq, const struct linux_dirent64 *d,
+		       uint64_t ino, size_t namelen)
+{
+	static const char zeroes[8];
+	struct fuse_dirent out = {
+		.ino = ino,
+		.off = (uint64_t)d->d_off,
+		.namelen = (uint32_t)namelen,
+		.type = d->d_type,
+	};
+
+	reply_put(rq, &out, FUSE_NAME_OFFSET);
+	reply_put(rq, d->d_name, namelen);
+	reply_put(rq, zeroes, padded(namelen) - FUSE_NAME_OFFSET - namelen);
+}
+
+/* What READDIRPLUS says of an entry. One that cannot be looked up (it went, or
+ * may not be seen) is still a name: a nodeid of 0 says "ask again". */
+static void look_up_entry(struct fs *fs, struct request *rq,
+			  const struct linux_dirent64 *d, uint64_t ino,
+			  struct fuse_entry_out *ret)
+{
+	if (!name_is_dot(d->d_name) && !name_is_dotdot(d->d_name) &&
+	    lookup_child(fs, &rq->node, d->d_name, ret) == 0)
+		return;
+	memset(ret, 0, sizeof(*ret));
+	ret->attr.ino = ino;
+	ret->attr.mode = DTTOIF((uint32_t)d->d_type);
+}
+
+/* Nothing of what lies above the share: the root is its own parent. */
+static uint64_t entry_ino(const struct request *rq,
+			  const struct linux_dirent64 *d)
+{
+	if (node_is_root(&rq->node) && name_is_dotdot(d->d_name))
+		return rq->node.node->ino;
+	return d->d_ino;
+}
+
+/* False if there is no room for it. */
+static bool put_entry(struct fs *fs, struct request *rq,
+		      const struct linux_dirent64 *d, bool plus)
+{
+	size_t namelen = strlen(d->d_name);
+	size_t need = padded(namelen) +
+		      (plus ? FUSE_NAME_OFFSET_DIRENTPLUS - FUSE_NAME_OFFSET : 0);
+	uint64_t ino = entry_ino(rq, d);
+
+	if (reply_room(rq) < need)
+		return false;
+	if (plus) {
+		struct fuse_entry_out entry;
+
+		look_up_entry(fs, rq, d, ino, &entry);
+		reply_put(rq, &entry, sizeof(entry));
+	}
+	put_dirent(rq, d, ino, namelen);
+	return true;
+}
+
+static int read_dir(struct fs *fs, struct request *rq, bool plus)
+{
+	struct handle *h = rq->file.handle;
+	uint64_t cookie = rq->arg.read.offset;
+	const char *at = rq->scratch.dirents;
+	bool room = true;
+	long n;
+
+	/* The size is what the guest wants at most, not only what it has room
+	 * for. */
+	iobuf_limit(&rq->out, rq->arg.read.size);
+	n = read_entries(rq, cookie, getdents_size(reply_room(rq), plus));
+	if (n <= 0)
+		return (int)n;
+	while (n > 0 && room) {
+		const struct linux_dirent64 *d = (const void *)at;
+
+		room = put_entry(fs, rq, d, plus);
+		if (!room)
+			break;
+		cookie = (uint64_t)d->d_off;
+		at += d->d_reclen;
+		n -= d->d_reclen;
+	}
+	if (room)
+		h->dir_pos = (off_t)cookie;
+	/* Not even one: the end would look like this to the guest. */
+	return cookie == rq->arg.read.offset && !room ? -EINVAL : 0;
+}
+
+static int read_dir_locked(struct fs *fs, struct request *rq, bool plus)
+{
+	pthread_mutex_t *lock = handle_dir_lock(&rq->file);
+	int r;
+
+	pthread_mutex_lock(lock);
+	r = read_dir(fs, rq, plus);
+	pthread_mutex_unlock(lock);
+	return r;
+}
+
+int op_readdir(struct fs *fs, struct request *rq)
+{
+	return read_dir_locked(fs, rq, false);
+}
+
+int op_readdirplus(struct fs *fs, struct request *rq)
+{
+	return read_dir_locked(fs, rq, true);
+}

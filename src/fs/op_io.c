@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * READ, WRITE, FALLOCATE, LSEEK, COPY_FILE_RANGE.
+ *
+ * Data goes between the guest's memory and the file in one system call, by an
+ * iovec array that points into that memory, however the guest laid it out. More
+ * than IOV_MAX pieces take one call for each IOV_MAX, each but the last ending
+ * at a multiple of 4 KiB in the file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "fs/op.h"
+
+#define CUT 4096U
+
+/* copy_file_range(2) takes less than 2 GiB at once; a whole number of pages. */
+#define COPY_MAX 0x7ffff000U
+
+/*
+ * The next pieces of guest memory for one call at file offset @off, into
+ * rq->scratch.iov. Returns their number and stores the bytes they cover.
+ */
+static int next_window(struct request *rq, const struct iobuf *b, size_t left,
+		       uint64_t off, size_t *ret_len)
+{
+	struct iovec *iov = rq->scratch.iov;
+	size_t n, len, excess;
+
+	n = iobuf_window(b, left, iov, IOV_MAX, &len);
+	excess = (off + len) % CUT;
+	if (len < left && excess < len) {
+		len -= excess;
+		while (excess >= iov[n - 1].iov_len)
+			excess -= iov[--n].iov_len;
+		iov[n - 1].iov_len -= excess;
+	}
+	*ret_len = len;
+	return (int)n;
+}
+
+/* syscalls: preadv */
+int op_read(struct fs *fs, struct request *rq)
+{
+	const struct fuse_read_in *in = &rq->arg.read;
+	size_t left = min_size(in->size, reply_room(rq));
+	uint64_t off = in->offset, end;
+
+	if (add_overflow(off, (uint64_t)left, &end) || end > INT64_MAX)
+		return -EINVAL;
+	/*
+	 * Goes on after a short count: that is the end of the file only if the
+	 * next read says so. It may as well hide an error, and the guest would
+	 * take it for the file's size.
+	 */
+	while (left) {
+		size_t len;
+		int n = next_window(rq, &rq->out, left, off, &len);
+		ssize_t done = preadv(rq->file.fd, rq->scratch.iov, n,
+				      (off_t)off);
+
+		if (done < 0)
+			return -errno;
+		if (done == 0)
+			break;
+		reply_passed(rq, (size_t)done);
+		off += (size_t)done;
+		left -= (size_t)done;
+	}
+	return 0;
+}
+
+static int reply_count(struct request *rq, uint64_t n)
+{
+	struct fuse_write_out out = { .size = (uint32_t)n };
+
+	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
+}
+
+/*
+ * An append of the guest is one of the host's: at the end of the file as it is
+ * at that moment, whoever else appends. Not so what the guest's page cache
+ * writes back: that belongs where it says.
+ */
+static int write_flags(const struct fs *fs, const struct fuse_write_in *in)
+{
+	if (in->flags & O_APPEND && !(in->write_flags & FUSE_WRITE_CACHE) &&
+	    !fs->writeback)
+		return RWF_APPEND;
+	return 0;
+}
+
+/* syscalls: pwritev pwritev2 */
+int op_write(struct fs *fs, struct request *rq)
+{
+	const struct fuse_write_in *in = &rq->arg.write;
+	int flags = write_flags(fs, in);
+	uint64_t off = in->offset, end;
+	size_t left = in->size;
+
+	if (rq->in.left != left)
+		return -EIO;
+	if (add_overflow(off, (uint64_t)left, &end) || end > INT64_MAX)
+		return -EFBIG;
+	while (left) {
+		size_t len;
+		int n = next_window(rq, &rq->in, left, off, &len);
+		ssize_t done = flags ? pwritev2(rq->file.fd, rq->scratch.iov, n,
+						(off_t)off, flags) :
+				       pwritev(rq->file.fd, rq->scratch.iov, n,
+					       (off_t)off);
+
+		if (done < 0 && left == in->size)
+			return -errno;
+		/* What is on the host by now is a write of that length. */
+		if (done <= 0)
+			break;
+		iobuf_skip(&rq->in, (size_t)done);
+		off += (size_t)done;
+		left -= (size_t)done;
+	}
+	return reply_count(rq, in->size - left);
+}
+
+/* syscalls: fallocate */
+int op_fallocate(struct fs *fs, struct request *rq)
+{
+	const struct fuse_fallocate_in *in = &rq->arg.fallocate;
+
+	if (in->offset > INT64_MAX || in->length > INT64_MAX)
+		return -EINVAL;
+	return fallocate(rq->file.fd, (int)in->mode, (off_t)in->offset,
+			 (off_t)in->length) < 0 ? -errno : 0;
+}
+
+/* The position of the host's descriptor is used by nothing else. */
+/* syscalls: lseek */
+int op_lseek(struct fs *fs, struct request *rq)
+{
+	const struct fuse_lseek_in *in = &rq->arg.lseek;
+	struct fuse_lseek_out out = { 0 };
+	off_t at;
+
+	if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE)
+		return -EINVAL;
+	if (in->offset > INT64_MAX)
+		return -ENXIO;
+	at = lseek(rq->file.fd, (off_t)in->offset, (int)in->whence);
+	if (at < 0)
+		return -errno;
+	out.offset = (uint64_t)at;
+	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
+}
+
+/* syscalls: copy_file_range */
+int op_copy_file_range(struct fs *fs, struct request *rq)
+{
+	const struct fuse_copy_file_range_in *in = &rq->arg.copy;
+	_cleanup_handle_ struct handle_pin to = { 0 };
+	off_t from_off = (off_t)in->off_in, to_off = (off_t)in->off_out;
+	ssize_t done;
+	int r;
+
+	r = handle_pin(&fs->handles, in->fh_out, HANDLE_FILE, &to);
+	if (r < 0)
+		return r;
+	if (in->off_in > INT64_MAX || in->off_out > INT64_MAX)
+		return -EINVAL;
+	done = copy_file_range(rq->file.fd, &from_off, to.fd, &to_off,
+			       min_u64(in->len, COPY_MAX), (unsigned int)in->flags);
+	return done < 0 ? -errno : reply_count(rq, (uint64_t)done);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What takes names away or moves them: UNLINK, RMDIR, RENAME, RENAME2. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "fs/name.h"
+#include "fs/op.h"
+
+/* syscalls: unlinkat */
+static int remove_name(const struct request *rq, int flags)
+{
+	int r = name_check(rq->name[0]);
+
+	if (r < 0)
+		return r;
+	return unlinkat(rq->node.fd, rq->name[0], flags) < 0 ? -errno : 0;
+}
+
+int op_unlink(struct fs *fs, struct request *rq)
+{
+	return remove_name(rq, 0);
+}
+
+int op_rmdir(struct fs *fs, struct request *rq)
+{
+	return remove_name(rq, AT_REMOVEDIR);
+}
+
+/* syscalls: renameat renameat2 */
+static int rename_to(struct fs *fs, struct request *rq, uint64_t newdir,
+		     uint32_t flags)
+{
+	_cleanup_unpin_ struct node_pin to = { 0 };
+	int r = name_check(rq->name[0]);
+
+	if (r == 0)
+		r = name_check(rq->name[1]);
+	if (r == 0)
+		r = node_pin(&fs->nodes, newdir, &to);
+	if (r < 0)
+		return r;
+	if (flags == 0)
+		r = renameat(rq->node.fd, rq->name[0], to.fd, rq->name[1]);
+	else
+		r = renameat2(rq->node.fd, rq->name[0], to.fd, rq->name[1],
+			      flags);
+	if (r == 0)
+		return 0;
+	return errno == ENOSYS ? -EINVAL : -errno;
+}
+
+int op_rename(struct fs *fs, struct request *rq)
+{
+	return rename_to(fs, rq, rq->arg.rename.newdir, 0);
+}
+
+int op_rename2(struct fs *fs, struct request *rq)
+{
+	return rename_to(fs, rq, rq->arg.rename2.newdir, rq->arg.rename2.flags);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fs/request.h"
+
+void request_bind(struct request *rq, const struct iovec *readable,
+		  size_t n_readable, const struct iovec *writable,
+		  size_t n_writable)
+{
+	iobuf_init(&rq->in, readable, n_readable);
+	iobuf_init(&rq->head, writable, n_writable);
+	rq->out = rq->head;
+	if (!iobuf_skip(&rq->out, sizeof(struct fuse_out_header)))
+		iobuf_limit(&rq->out, 0);
+	rq->body = 0;
+	rq->record = NULL;
+	rq->exclusive = false;
+	rq->op = NULL;
+	rq->have_group = false;
+	rq->node.table = NULL;
+	rq->file.table = NULL;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One FUSE request on its way through the daemon.
+ *
+ * fuse/decode.c fills it from the pieces of guest memory that carry it; the op
+ * acts, writes the body of its reply through @out and returns 0 or -errno;
+ * fuse/serve.c puts the header in front. Everything here but file data is a
+ * private copy: the guest cannot change it any more.
+ *
+ * A request belongs to the thread that serves it and is used again for the
+ * next one: there is no allocation on the way.
+ */
+#ifndef FS_REQUEST_H
+#define FS_REQUEST_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/inflight.h"
+#include "base/iobuf.h"
+#include "base/scope.h"
+#include "fs/handle.h"
+#include "fs/node.h"
+#include "wire/fuse.h"
+
+struct fs;
+struct fuse_op;
+struct session;
+
+/* What an op may return besides 0 and -errno, and fuse_serve() instead of a
+ * length: it completes later, see device_complete(). */
+#define REQUEST_PARKED INT_MIN
+/* What fuse_serve() may return: to be served again while nothing else runs. */
+#define REQUEST_EXCLUSIVE (INT_MIN + 1)
+
+/* Names of a request, with their NULs: a symlink's target and its name. */
+#define REQUEST_NAMES_MAX (PATH_MAX + NAME_MAX + 2)
+/* Extensions: a group list and, some day, security contexts. */
+#define REQUEST_EXT_MAX 4096U
+/* getdents64(2) into this, at most. */
+#define REQUEST_DIRENTS_MAX 65536U
+
+/* The fixed part of each request that has one. */
+union request_arg {
+	struct fuse_init_in init;
+	struct fuse_forget_in forget;
+	struct fuse_batch_forget_in batch_forget;
+	struct fuse_getattr_in getattr;
+	struct fuse_setattr_in setattr;
+	struct fuse_mknod_in mknod;
+	struct fuse_mkdir_in mkdir;
+	struct fuse_rename_in rename;
+	struct fuse_rename2_in rename2;
+	struct fuse_link_in link;
+	struct fuse_open_in open;
+	struct fuse_create_in create;
+	struct fuse_read_in read;
+	struct fuse_write_in write;
+	struct fuse_release_in release;
+	struct fuse_flush_in flush;
+	struct fuse_fsync_in fsync;
+	struct fuse_fallocate_in fallocate;
+	struct fuse_lseek_in lseek;
+	struct fuse_copy_file_range_in copy;
+	uint64_t fh; /* first in each op on an open file */
+};
+
+/* Where a request that was parked is to be completed. */
+struct request_token {
+	uint16_t queue;
+	uint16_t head;
+	uint32_t start_no;
+};
+
+struct request {
+	/* The caller's: */
+	struct iobuf in; /* what is left to decode; then the data of a WRITE */
+	struct iobuf head; /* room for the reply's header ... */
+	struct iobuf out; /* ... and for its body */
+	size_t body; /* bytes of the body so far */
+	struct inflight *record; /* in the arena; NULL in tests */
+	struct request_token token;
+	struct session *session;
+	uint32_t queue_size; /* descriptors of the request queues, for INIT */
+	bool exclusive; /* nothing else is being served */
+
+	/* Decoded: */
+	struct fuse_in_header h;
+	const struct fuse_op *op;
+	union request_arg arg;
+	const char *name[2];
+	gid_t group; /* the caller's supplementary group, if it sent one ... */
+	bool have_group;
+	struct node_pin node; /* of h.nodeid, for ops that have one */
+	struct handle_pin file; /* of arg.fh, for ops on an open file */
+
+	/* Scratch, of no meaning between requests. */
+	char names[REQUEST_NAMES_MAX];
+	union {
+		char path[PATH_MAX + 1];
+		char ext[REQUEST_EXT_MAX];
+		struct iovec iov[IOV_MAX];
+		char dirents[REQUEST_DIRENTS_MAX];
+	} scratch;
+};
+
+/* Binds a request to the readable and writable pieces of a chain. */
+void request_bind(struct request *rq, const struct iovec *readable,
+		  size_t n_readable, const struct iovec *writable,
+		  size_t n_writable);
+
+/* Appends to the reply's body. False if there is no room: -ERANGE, mostly. */
+static inline bool reply_put(struct request *rq, const void *p, size_t len)
+{
+	if (!iobuf_write(&rq->out, p, len))
+		return false;
+	rq->body += len;
+	return true;
+}
+
+/* The same for @len bytes that a system call has put there. */
+static inline void reply_passed(struct request *rq, size_t len)
+{
+	bool fits = iobuf_skip(&rq->out, len);
+
+	ASSERT(fits);
+	rq->body += len;
+}
+
+/* Room left in the body, in bytes. */
+static inline size_t reply_room(const struct request *rq)
+{
+	return rq->out.left;
+}
+
+#endif

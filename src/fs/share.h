@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The share: a directory tree of the host with its policy, and what the guest
+ * holds of it. This is the `struct fs` that every op works on.
+ */
+#ifndef FS_SHARE_H
+#define FS_SHARE_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "fs/cred.h"
+#include "fs/handle.h"
+#include "fs/node.h"
+
+/* How a cache mode answers the guest's questions. Constant. */
+struct cache_policy {
+	uint64_t valid_sec; /* how long names and attributes stay good */
+	uint32_t valid_nsec;
+	bool readdirplus;
+	uint32_t open_flags; /* FOPEN_* for files */
+	uint32_t opendir_flags; /* FOPEN_* for directories */
+};
+
+struct fs {
+	struct node_table nodes;
+	struct handle_table handles;
+	struct cache_policy cache;
+	struct cred_base cred; /* who the daemon is */
+	bool writeback; /* negotiated: the guest's cache holds dirty pages */
+};
+
+/*
+ * Opens the directory that is to be shared. Returns an O_PATH descriptor that
+ * the caller owns, or -errno. Before anything is closed off; logs nothing.
+ */
+int share_open(const char *path);
+
+/* Sets up the tables over the arena. @root_fd is consumed. */
+int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
+	    int *root_fd);
+void fs_destroy(struct fs *fs);
+
+/*
+ * Drops everything that the guest holds but the root. No op may be running
+ * (INIT, DESTROY).
+ */
+void fs_reset(struct fs *fs);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fuse/serve.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "fs/cred.h"
+#include "fuse/decode.h"
+#include "fuse/optable.h"
+
+static int write_header(struct iobuf *out, uint64_t unique, int result,
+			size_t body)
+{
+	struct fuse_out_header h = {
+		.len = (uint32_t)(sizeof(h) + body),
+		.error = result,
+		.unique = unique,
+	};
+
+	return iobuf_write(out, &h, sizeof(h)) ? (int)h.len : 0;
+}
+
+/* To a guest's program, errno 512 and EINTR are not what happened: whatever
+ * was cut short here was not cut short by it. */
+static int wire_error(int r)
+{
+	return r == -EINTR ? -EIO : r;
+}
+
+static int reply_finish(struct request *rq, int r)
+{
+	r = wire_error(r);
+	log_debug("%s: unique %llu, node %llu: %s, %zu bytes",
+		  rq->op ? rq->op->name : "unknown op",
+		  (unsigned long long)rq->h.unique,
+		  (unsigned long long)rq->h.nodeid,
+		  r < 0 ? strerror(-r) : "done", r < 0 ? 0 : rq->body);
+	if (rq->op && rq->op->flags & OP_NO_REPLY)
+		return 0;
+	return write_header(&rq->head, rq->h.unique, r, r < 0 ? 0 : rq->body);
+}
+
+int fuse_reply_parked(struct iobuf *out, uint64_t unique, int result)
+{
+	return write_header(out, unique, wire_error(result), 0);
+}
+
+/* The row's demands on what the guest names. */
+static int pin(struct fs *fs, struct request *rq)
+{
+	uint32_t flags = rq->op->flags;
+	int r = 0;
+
+	if (flags & (OP_NODE | OP_PARENT))
+		r = node_pin(&fs->nodes, rq->h.nodeid, &rq->node);
+	if (r < 0)
+		return flags & OP_PARENT ? -ENOENT : r;
+	if (flags & OP_FILE)
+		r = handle_pin(&fs->handles, rq->arg.fh, HANDLE_FILE, &rq->file);
+	else if (flags & OP_DIR)
+		r = handle_pin(&fs->handles, rq->arg.fh, HANDLE_DIR, &rq->file);
+	return r;
+}
+
+static void unpin(struct request *rq)
+{
+	handle_unpin(&rq->file);
+	node_unpin(&rq->node);
+}
+
+static int enter_cred(const struct fs *fs, const struct request *rq,
+		      struct cred_scope *scope)
+{
+	switch (rq->op->cred) {
+	case CRED_CALLER:
+		return cred_enter_caller(scope, &fs->cred, rq->h.uid, rq->h.gid,
+					 rq->have_group ? &rq->group : NULL);
+	case CRED_NO_FSETID:
+		if (rq->arg.write.write_flags & FUSE_WRITE_KILL_SUIDGID)
+			return cred_drop_fsetid(scope, &fs->cred);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int act(struct fs *fs, struct request *rq)
+{
+	struct cred_scope scope = { 0 };
+	int r = pin(fs, rq);
+
+	if (r == 0)
+		r = enter_cred(fs, rq, &scope);
+	if (r == 0) {
+		inflight_acting(rq->record, (uint16_t)rq->h.opcode,
+				rq->h.unique);
+		r = rq->op->fn(fs, rq);
+		cred_leave(&scope);
+	}
+	unpin(rq);
+	return r;
+}
+
+int fuse_serve(struct session *s, struct request *rq)
+{
+	int r = fuse_decode(rq);
+
+	rq->session = s;
+	if (r == 0 && !(rq->op->flags & OP_NO_SESSION) && !session_is_live(s))
+		r = -EIO;
+	if (r == 0 && rq->op->flags & OP_EXCLUSIVE && !rq->exclusive)
+		return REQUEST_EXCLUSIVE;
+	if (r == 0)
+		r = act(s->fs, rq);
+	return r == REQUEST_PARKED ? r : reply_finish(rq, r);
+}

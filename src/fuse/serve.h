@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FUSE_SERVE_H
+#define FUSE_SERVE_H
+
+#include "fuse/session.h"
+
+/*
+ * Carries out one request that request_bind() has bound to its memory. Any
+ * thread that has its own file system context; none of the session's locks.
+ *
+ * Returns the number of bytes written into the reply (0 if there is none),
+ * REQUEST_PARKED, or REQUEST_EXCLUSIVE if the request has to be bound and
+ * served again with rq->exclusive set while nothing else is being served.
+ */
+int fuse_serve(struct session *s, struct request *rq);
+
+/*
+ * Writes a reply without a body for a request that was parked. @out has the
+ * room for it. Returns the bytes written.
+ */
+int fuse_reply_parked(struct iobuf *out, uint64_t unique, int result);
+
+#endif

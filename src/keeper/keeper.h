@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The keeper: the process that the launcher sees. It holds the arena and,
+ * through a descriptor table shared with the worker, everything that the worker
+ * opens; it waits, passes signals on and returns the status. It has one thread
+ * and reads nothing that a guest wrote.
+ *
+ * The worker is a clone with memory of its own (no CLONE_VM) and the keeper's
+ * descriptors (CLONE_FILES).
+ */
+#ifndef KEEPER_KEEPER_H
+#define KEEPER_KEEPER_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "config.h"
+
+/* Exit statuses. */
+enum {
+	STATUS_OK = 0, /* the front-end went away, as it does when a VM ends */
+	STATUS_FAILED = 1, /* start-up failed, a signal, a front-end's fault */
+	STATUS_WORKER_DIED = 70, /* the worker was killed, or a bug killed it */
+};
+
+struct keeper {
+	struct arena arena;
+	int stop_fd; /* eventfd: the worker is to end */
+	int listen_fd; /* the worker closes it once it has its connection */
+	int root_fd; /* O_PATH, the share */
+};
+
+/*
+ * Starts the worker and waits for its end. Returns the exit status, in the
+ * keeper and in the worker; *ret_in_worker tells which of them this is. In the
+ * worker the only thing left to do is to exit.
+ */
+int keeper_run(const struct config *cfg, int *listen_fd, int *root_fd,
+	       bool *ret_in_worker);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Puts the layers together: arena, file system, session, device, server.
+ *
+ * The C library believes that this process's first thread is still the
+ * keeper's. So this thread does what needs no thread identity: it makes the
+ * other threads, runs the control plane and waits. It serves no request but
+ * INIT and DESTROY and changes no credentials.
+ */
+#include "keeper/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "vhost/server.h"
+
+/* ARENA_SESSION. */
+struct state_record {
+	struct server_record server;
+	struct session_record session;
+};
+
+struct service {
+	struct arena arena;
+	struct fs fs;
+	struct session session;
+	struct device dev;
+	struct server server;
+	int control_fd;
+};
+
+void service_arena_sizes(size_t sizes[ARENA_SECTIONS])
+{
+	sizes[ARENA_SESSION] = sizeof(struct state_record);
+	sizes[ARENA_REGIONS] = MEMMAP_REGIONS_MAX * sizeof(struct region_record);
+	sizes[ARENA_QUEUES] = device_queues_size();
+	sizes[ARENA_INFLIGHT] = device_inflight_size();
+	sizes[ARENA_NODES] = (size_t)SLOTS_MAX * sizeof(struct node);
+	sizes[ARENA_HANDLES] = (size_t)HANDLES_MAX * sizeof(struct handle);
+}
+
+/* syscalls: rt_sigprocmask prctl getppid */
+static int follow_keeper(pid_t keeper)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return getppid() == keeper ? 0 : -ESRCH;
+}
+
+/*
+ * Descriptors are reopened by their names below /proc/self/fd, from there: the
+ * directory has to be this process's own, and be opened while it can be.
+ * syscalls: fchdir umask
+ */
+static int enter_fd_directory(void)
+{
+	_cleanup_close_ int fd = fd_openat(AT_FDCWD, "/proc/self/fd",
+					   O_PATH | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return fd;
+	umask(0);
+	return fchdir(fd) < 0 ? -errno : 0;
+}
+
+static int init(struct service *s, const struct config *cfg, struct keeper *k)
+{
+	size_t sizes[ARENA_SECTIONS];
+	struct state_record *state;
+	int r;
+
+	s->control_fd = fd_eventfd(0, EFD_NONBLOCK);
+	if (s->control_fd < 0)
+		return s->control_fd;
+	service_arena_sizes(sizes);
+	r = arena_attach(k->arena.fd, sizes, &s->arena);
+	if (r < 0)
+		return r;
+	r = enter_fd_directory();
+	if (r < 0)
+		return log_err(r, "/proc/self/fd");
+	r = fs_init(&s->fs, &s->arena, cfg, &k->root_fd);
+	if (r < 0)
+		return r;
+	state = arena_section(&s->arena, ARENA_SESSION);
+	session_init(&s->session, &s->fs, &state->session);
+	s->server = (struct server){
+		.cfg = cfg,
+		.dev = &s->dev,
+		.record = &state->server,
+		.control_fd = s->control_fd,
+		.stop_fd = k->stop_fd,
+	};
+	r = device_init(&s->dev, &s->arena, &s->session, s->control_fd);
+	return r < 0 ? r : memmap_catch_sigbus(&s->dev.map, s->control_fd);
+}
+
+/* A thread that hangs in a system call may still use any of it: then the end
+ * of the process has to do. */
+static void destroy(struct service *s)
+{
+	if (device_destroy(&s->dev) < 0) {
+		log_warn("a request hangs in the host's kernel");
+		return;
+	}
+	fs_destroy(&s->fs);
+	arena_detach(&s->arena);
+	(void)fd_close(&s->control_fd);
+}
+
+int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
+{
+	static struct service s;
+	enum server_end end;
+	int r = follow_keeper(keeper);
+
+	if (r == 0)
+		r = init(&s, cfg, k);
+	if (r < 0) {
+		log_err(r, "the worker cannot start");
+		return STATUS_FAILED;
+	}
+	end = server_run(&s.server, &k->listen_fd);
+	destroy(&s);
+	return end == SERVER_DISCONNECTED ? STATUS_OK : STATUS_FAILED;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "wire/vring.h"
+
+/* --options of one command line come to less than this. */
+#define LISTS_MAX 65536U
+
+struct value {
+	const char *name; /* as the user wrote it, for messages */
+	const char *text; /* NULL for a switch */
+};
+
+typedef int setter(struct options *o, struct value v);
+
+static int wrong(struct value v, const char *right)
+{
+	log_error("bad value '%s' of option %s: %s", v.text, v.name, right);
+	return -EINVAL;
+}
+
+static int parse_long(struct value v, long min, long max, long *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtol(v.text, &end, 10);
+	if (errno || end == v.text || *end || *ret < min || *ret > max) {
+		log_error("bad value '%s' of option %s: a number from %ld to %ld is wanted",
+			  v.text, v.name, min, max);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int set_shared_dir(struct options *o, struct value v)
+{
+	o->cfg.shared_dir = v.text;
+	return *v.text ? 0 : wrong(v, "the path of a directory is wanted");
+}
+
+static int set_socket_path(struct options *o, struct value v)
+{
+	struct sockaddr_un un;
+
+	if (strlen(v.text) >= sizeof(un.sun_path) || !*v.text) {
+		log_error("bad value of option %s: a socket's path has 1 to %zu bytes, this has %zu",
+			  v.name, sizeof(un.sun_path) - 1, strlen(v.text));
+		return -EINVAL;
+	}
+	o->cfg.socket_path = v.text;
+	return 0;
+}
+
+static int set_fd(struct options *o, struct value v)
+{
+	long n;
+	int r = parse_long(v, 3, INT_MAX, &n);
+
+	if (r == 0)
+		o->cfg.listen_fd = (int)n;
+	return r;
+}
+
+static int set_socket_group(struct options *o, struct value v)
+{
+	o->cfg.socket_group = v.text;
+	return 0;
+}
+
+static int set_tag(struct options *o, struct value v)
+{
+	if (strlen(v.text) < 1 || strlen(v.text) > WIRE_VIRTIO_FS_TAG_LEN)
+		return wrong(v, "1 to 36 bytes are wanted");
+	o->cfg.tag = v.text;
+	return 0;
+}
+
+static int set_cache(struct options *o, struct value v)
+{
+	static const struct {
+		const char *name;
+		enum cache_mode mode;
+	} modes[] = {
+		{ "never", CACHE_NEVER },   { "none", CACHE_NEVER },
+		{ "auto", CACHE_AUTO },	    { "always", CACHE_ALWAYS },
+		{ "metadata", CACHE_METADATA },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(v.text, modes[i].name) == 0) {
+			o->cfg.cache = modes[i].mode;
+			return 0;
+		}
+	}
+	return wrong(v, "never, metadata, auto or always is wanted");
+}
+
+static int set_timeout(struct options *o, struct value v)
+{
+	char *end;
+	double t = strtod(v.text, &end);
+
+	if (end == v.text || *end || !isfinite(t) || t < 0 || t > UINT32_MAX)
+		return wrong(v, "a number of seconds is wanted");
+	o->cfg.timeout = t;
+	return 0;
+}
+
+static int set_readdirplus(struct options *o, struct value v)
+{
+	o->cfg.readdirplus = CHOICE_YES;
+	return 0;
+}
+
+static int set_no_readdirplus(struct options *o, struct value v)
+{
+	o->cfg.readdirplus = CHOICE_NO;
+	return 0;
+}
+
+static int set_thread_pool_size(struct options *o, struct value v)
+{
+	return parse_long(v, 0, 1 << 16, &o->cfg.thread_pool_size);
+}
+
+static int set_rlimit_nofile(struct options *o, struct value v)
+{
+	return parse_long(v, 0, INT_MAX, &o->cfg.rlimit_nofile);
+}
+
+static int set_sandbox(struct options *o, struct value v)
+{
+	if (strcmp(v.text, "none") == 0)
+		return 0;
+	return wrong(v, "only none is supported by this version");
+}
+
+static int set_log_level(struct options *o, struct value v)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} levels[] = {
+		{ "off", LOG_LEVEL_OFF },     { "error", LOG_LEVEL_ERR },
+		{ "err", LOG_LEVEL_ERR },     { "warn", LOG_LEVEL_WARN },
+		{ "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },
+		{ "trace", LOG_LEVEL_TRACE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		if (strcmp(v.text, levels[i].name) == 0) {
+			o->cfg.log_level = levels[i].level;
+			return 0;
+		}
+	}
+	return wrong(v, "off, error, warn, info, debug or trace is wanted");
+}
+
+static int set_debug(struct options *o, struct value v)
+{
+	o->cfg.log_level = LOG_LEVEL_DEBUG;
+	return 0;
+}
+
+static int set_syslog(struct options *o, struct value v)
+{
+	o->cfg.use_syslog = true;
+	return 0;
+}
+
+static int set_nothing(struct options *o, struct value v)
+{
+	return 0;
+}
+
+static int set_action(struct options *o, enum options_action action)
+{
+	o->action = action;
+	return 0;
+}
+
+static int set_help(struct options *o, struct value v)
+{
+	return set_action(o, OPTIONS_HELP);
+}
+
+static int set_version(struct options *o, struct value v)
+{
+	return set_action(o, OPTIONS_VERSION);
+}
+
+static int set_print_capabilities(struct options *o, struct value v)
+{
+	return set_action(o, OPTIONS_CAPABILITIES);
+}
+
+static const struct {
+	const char *name;
+	bool wants_value;
+	setter *set;
+} subopts[] = {
+#define SUBOPT(name, wants, set, unused) { name, wants, set },
+#include "options.def"
+};
+
+static int set_subopt(struct options *o, char *item)
+{
+	char *equals = strchr(item, '=');
+	struct value v = { item, equals ? equals + 1 : NULL };
+
+	if (equals)
+		*equals = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(subopts); i++) {
+		if (strcmp(item, subopts[i].name) != 0)
+			continue;
+		if (subopts[i].wants_value != (v.text != NULL)) {
+			log_error("-o %s %s a value", item,
+				  v.text ? "takes no" : "wants");
+			return -EINVAL;
+		}
+		return subopts[i].set(o, v);
+	}
+	log_error("unknown option -o %s", item);
+	return -EINVAL;
+}
+
+/* Cuts the next item off *at, at a comma; two commas stand for one. The text
+ * is made anew in place. */
+static char *next_item(char **at)
+{
+	char *item = *at, *out = item, *in = item;
+
+	if (!*in)
+		return NULL;
+	while (*in) {
+		if (*in == ',' && in[1] != ',')
+			break;
+		if (*in == ',')
+			in++;
+		*out++ = *in++;
+	}
+	*at = *in ? in + 1 : in;
+	*out = '\0';
+	return item;
+}
+
+static int set_list(struct options *o, struct value v)
+{
+	size_t used = strlen(o->copy) ? strlen(o->copy) + 1 : 0;
+	char *at, *item;
+	int r = 0;
+
+	/* Lists lie one after the other, as the values are used in place. */
+	while (used < LISTS_MAX && o->copy[used])
+		used += strlen(o->copy + used) + 1;
+	if (used + strlen(v.text) + 2 > LISTS_MAX)
+		return wrong(v, "the list is too long");
+	at = strcpy(o->copy + used, v.text);
+	while (r == 0 && (item = next_item(&at)) != NULL)
+		r = *item ? set_subopt(o, item) : 0;
+	return r;
+}
+
+enum { OPT_FIRST = 256 };
+
+static const struct {
+	const char *name;
+	int short_name;
+	const char *arg;
+	setter *set;
+	const char *help;
+} opts[] = {
+#define OPT(name, c, arg, set, help) { name, c, arg, set, help },
+#include "options.def"
+};
+
+static int apply(struct options *o, int code, const char *text)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(opts); i++) {
+		char name[64];
+
+		if (code != OPT_FIRST + (int)i && code != opts[i].short_name)
+			continue;
+		snprintf(name, sizeof(name), "--%s", opts[i].name);
+		return opts[i].set(o, (struct value){ name, text });
+	}
+	return -EINVAL; /* getopt has said why */
+}
+
+static int check(const struct config *cfg)
+{
+	const char *wrong = NULL;
+
+	if (!cfg->shared_dir)
+		wrong = "no directory to share: --shared-dir=DIR is wanted";
+	else if (cfg->socket_path && cfg->listen_fd >= 0)
+		wrong = "--socket-path and --fd exclude each other";
+	else if (!cfg->socket_path && cfg->listen_fd < 0)
+		wrong = "no socket: --socket-path=PATH or --fd=N is wanted";
+	else if (cfg->socket_group && !cfg->socket_path)
+		wrong = "--socket-group needs --socket-path";
+	if (!wrong)
+		return 0;
+	log_error("%s", wrong);
+	return -EINVAL;
+}
+
+static int parse_all(int argc, char **argv, struct options *o)
+{
+	struct option longs[ARRAY_SIZE(opts) + 1] = { 0 };
+	char shorts[ARRAY_SIZE(opts) * 2 + 1], *s = shorts;
+	int code, r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(opts); i++) {
+		longs[i].name = opts[i].name;
+		longs[i].has_arg = opts[i].arg ? required_argument : no_argument;
+		longs[i].val = OPT_FIRST + (int)i;
+		if (!opts[i].short_name)
+			continue;
+		*s++ = (char)opts[i].short_name;
+		if (opts[i].arg)
+			*s++ = ':';
+	}
+	*s = '\0';
+	optind = 0;
+	while (r == 0 && (code = getopt_long(argc, argv, shorts, longs,
+					     NULL)) != -1)
+		r = apply(o, code, optarg);
+	if (r == 0 && optind < argc) {
+		log_error("unexpected argument '%s'", argv[optind]);
+		r = -EINVAL;
+	}
+	return r;
+}
+
+/* A launcher asks an unknown daemon for this first, with whatever else it
+ * would pass: that need not even be right. */
+static bool asks_capabilities(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--print-capabilities") == 0)
+			return true;
+	return false;
+}
+
+int options_parse(int argc, char **argv, struct options *ret)
+{
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->cfg = (struct config){
+		.listen_fd = -1,
+		.cache = CACHE_AUTO,
+		.timeout = -1,
+		.thread_pool_size = -1,
+		.rlimit_nofile = -1,
+		.log_level = LOG_LEVEL_INFO,
+	};
+	if (asks_capabilities(argc, argv))
+		return set_action(ret, OPTIONS_CAPABILITIES);
+	ret->copy = calloc(1, LISTS_MAX);
+	if (!ret->copy)
+		return log_err(-ENOMEM, "options");
+	r = parse_all(argc, argv, ret);
+	if (r == 0 && ret->action == OPTIONS_SERVE)
+		r = check(&ret->cfg);
+	return r;
+}
+
+void options_free(struct options *o)
+{
+	free(o->copy);
+	o->copy = NULL;
+}
+
+void options_print_help(void)
+{
+	printf("Usage: virtiofsd --shared-dir=DIR --socket-path=PATH [OPTION...]\n"
+	       "Shares a directory of this host with a virtual machine (virtio-fs).\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(opts); i++) {
+		char left[40], c[8] = "    ";
+
+		if (!opts[i].help)
+			continue;
+		if (opts[i].short_name)
+			snprintf(c, sizeof(c), "-%c, ", opts[i].short_name);
+		snprintf(left, sizeof(left), "%s--%s%s%s", c, opts[i].name,
+			 opts[i].arg ? "=" : "", opts[i].arg ? opts[i].arg : "");
+		printf("  %-30s %s\n", left, opts[i].help);
+	}
+}
+
+/* Only what works; see docs/interop/vhost-user in QEMU for the format. */
+void options_print_capabilities(void)
+{
+	printf("{\n  \"type\": \"fs\",\n  \"features\": [\n    \"separate-options\"\n  ]\n}\n");
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Rings: where they are, and when they start and stop. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "vhost/msgtable.h"
+
+static int find_queue(struct server *s, const struct msg *m, uint32_t index,
+		      struct worker **ret)
+{
+	int r = device_queue(s->dev, index, ret);
+
+	if (r < 0)
+		return log_err(r, "front-end: %s for queue %u",
+			       msg_row(m->h.request)->name, index);
+	if (msg_row(m->h.request)->state & ST_STOPPED &&
+	    (*ret)->queue.record->started) {
+		log_error("front-end: %s while queue %u runs",
+			  msg_row(m->h.request)->name, index);
+		return -EPROTO;
+	}
+	return 0;
+}
+
+static int wrong_value(const struct msg *m, uint32_t index, int r)
+{
+	return r < 0 ? log_err(r, "front-end: bad value in %s of queue %u",
+			       msg_row(m->h.request)->name, index) :
+		       MSG_DONE;
+}
+
+/* Starts the ring if it has all it needs by now. */
+static int update(struct server *s, struct worker *w)
+{
+	int r = device_update(s->dev, w);
+
+	if (r < 0)
+		return log_err(r, "front-end: the ring of queue %u cannot be used",
+			       w->queue.index);
+	if (w->queue.mapped && !memmap_is_shared(&s->dev->map)) {
+		log_error("the guest's memory is not shared with this process (nothing was ever written to it): start the VM with a shared memory back-end (QEMU: memory-backend-memfd with share=on; libvirt: <access mode='shared'/>; cloud-hypervisor: --memory shared=on)");
+		return -EPROTO;
+	}
+	return MSG_DONE;
+}
+
+int on_set_vring_num(struct server *s, struct msg *m)
+{
+	struct worker *w;
+	int r = find_queue(s, m, m->p.state.index, &w);
+
+	if (r < 0)
+		return r;
+	return wrong_value(m, w->queue.index,
+			   queue_set_num(&w->queue, m->p.state.num));
+}
+
+/* May come for a ring that runs, to have it logged or not. */
+int on_set_vring_addr(struct server *s, struct msg *m)
+{
+	const struct vhost_user_vring_addr *a = &m->p.addr;
+	struct worker *w;
+	int r = find_queue(s, m, a->index, &w);
+
+	if (r < 0)
+		return r;
+	device_hold(s->dev, w);
+	r = queue_set_addr(&w->queue, a->desc, a->avail, a->used, a->log,
+			   a->flags);
+	if (r < 0)
+		return wrong_value(m, a->index, r);
+	return update(s, w);
+}
+
+int on_set_vring_base(struct server *s, struct msg *m)
+{
+	struct worker *w;
+	int r = find_queue(s, m, m->p.state.index, &w);
+
+	if (r < 0)
+		return r;
+	return wrong_value(m, w->queue.index,
+			   queue_set_base(&w->queue, m->p.state.num));
+}
+
+int on_get_vring_base(struct server *s, struct msg *m)
+{
+	struct vhost_user_vring_state out = { .index = m->p.state.index };
+	struct worker *w;
+	int none = -1;
+	int r = find_queue(s, m, out.index, &w);
+
+	if (r < 0)
+		return r;
+	out.num = device_stop_queue(s->dev, w);
+	queue_set_fd(&w->queue.record->kick_fd, &none);
+	r = worker_poll_kick(w);
+	ASSERT(r == 0); /* there is nothing to poll */
+	return msg_reply(s, m, &out, sizeof(out));
+}
+
+/* The descriptor that comes with a KICK, CALL or ERR message, or -1. */
+static int take_vring_fd(struct server *s, struct msg *m, struct worker **ret_w,
+			 int *ret_fd)
+{
+	int r = find_queue(s, m, m->p.u64 & VHOST_USER_VRING_INDEX_MASK, ret_w);
+
+	if (r < 0)
+		return r;
+	*ret_fd = -1;
+	if (m->p.u64 & VHOST_USER_VRING_NOFD)
+		return 0;
+	*ret_fd = msg_take_fd(m, 0);
+	if (*ret_fd >= 0)
+		return 0;
+	log_error("front-end: %s without a descriptor",
+		  msg_row(m->h.request)->name);
+	return -EPROTO;
+}
+
+int on_set_vring_kick(struct server *s, struct msg *m)
+{
+	struct worker *w;
+	int fd, r = take_vring_fd(s, m, &w, &fd);
+
+	if (r < 0)
+		return r;
+	device_hold(s->dev, w);
+	queue_set_fd(&w->queue.record->kick_fd, &fd);
+	r = worker_poll_kick(w);
+	if (r < 0)
+		return log_err(r, "front-end: the kick descriptor of queue %u cannot be polled",
+			       w->queue.index);
+	if (!w->queue.record->started) {
+		w->queue.record->started = 1;
+		w->fresh = true;
+	}
+	if (!(s->record->features >> VHOST_USER_F_PROTOCOL_FEATURES_BIT & 1))
+		w->queue.record->enabled = 1;
+	return update(s, w);
+}
+
+int on_set_vring_call(struct server *s, struct msg *m)
+{
+	struct worker *w;
+	int fd, r = take_vring_fd(s, m, &w, &fd);
+
+	if (r < 0)
+		return r;
+	device_hold(s->dev, w);
+	queue_set_fd(&w->queue.record->call_fd, &fd);
+	return update(s, w);
+}
+
+int on_set_vring_err(struct server *s, struct msg *m)
+{
+	struct worker *w;
+	int fd, r = take_vring_fd(s, m, &w, &fd);
+
+	if (r < 0)
+		return r;
+	device_hold(s->dev, w);
+	queue_set_fd(&w->queue.record->err_fd, &fd);
+	return update(s, w);
+}
+
+int on_set_vring_enable(struct server *s, struct msg *m)
+{
+	struct worker *w;
+	int r = find_queue(s, m, m->p.state.index, &w);
+
+	if (r < 0)
+		return r;
+	if (m->p.state.num > 1)
+		return wrong_value(m, w->queue.index, -EINVAL);
+	device_hold(s->dev, w);
+	w->queue.record->enabled = (uint8_t)m->p.state.num;
+	return update(s, w);
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "virtio/queue.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/barrier.h"
+#include "base/checked.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "wire/vhost_user.h"
+
+#define DONE_NEXT_SIZE (WIRE_VRING_SIZE_MAX * sizeof(uint32_t))
+
+/* syscalls: mmap */
+int queue_init(struct queue *q, unsigned int index,
+	       struct queue_record *record, struct inflight *inflight,
+	       const struct memmap *map, struct dirty *dirty)
+{
+	void *p = mmap(NULL, DONE_NEXT_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	memset(q, 0, sizeof(*q));
+	q->done_next = p;
+	q->done = QUEUE_NO_HEAD;
+	q->index = index;
+	q->record = record;
+	q->inflight = inflight;
+	q->map = map;
+	q->dirty = dirty;
+	pthread_mutex_init(&q->lock, NULL);
+	return 0;
+}
+
+void queue_destroy(struct queue *q)
+{
+	munmap(q->done_next, DONE_NEXT_SIZE);
+	pthread_mutex_destroy(&q->lock);
+}
+
+/*
+ * What is still in flight when a ring is reset, the session ends or the guest
+ * begins anew was parked: nobody waits for it any more.
+ */
+void queue_forget_requests(struct queue *q)
+{
+	uint32_t n = q->record->num;
+
+	pthread_mutex_lock(&q->lock);
+	q->record->start_no++;
+	q->done = QUEUE_NO_HEAD;
+	/* Nothing in flight: leave the records' untouched memory alone. */
+	if (q->record->last_avail == q->record->used_idx)
+		n = 0;
+	for (uint32_t i = 0; i < n; i++)
+		if (atomic_load(&q->inflight[i].phase) != INFLIGHT_NONE)
+			atomic_store(&q->inflight[i].phase, INFLIGHT_NONE);
+	pthread_mutex_unlock(&q->lock);
+}
+
+int queue_set_num(struct queue *q, uint32_t num)
+{
+	if (num > WIRE_VRING_SIZE_MAX || !is_power_of_2(num))
+		return -EINVAL;
+	if (num != q->record->num)
+		queue_forget_requests(q);
+	q->record->num = num;
+	return 0;
+}
+
+int queue_set_addr(struct queue *q, uint64_t desc, uint64_t avail,
+		   uint64_t used, uint64_t log, uint32_t flags)
+{
+	if (flags & ~VHOST_USER_VRING_F_LOG)
+		return -EINVAL;
+	if (desc != q->record->desc || avail != q->record->avail ||
+	    used != q->record->used)
+		queue_forget_requests(q);
+	q->record->desc = desc;
+	q->record->avail = avail;
+	q->record->used = used;
+	q->record->log = log;
+	q->record->addr_flags = flags;
+	q->record->have_addr = 1;
+	return 0;
+}
+
+int queue_set_base(struct queue *q, uint32_t base)
+{
+	if (base > UINT16_MAX)
+		return -EINVAL;
+	/* A driver that goes on where it was may have parked requests; one
+	 * that begins anew has none. */
+	if (base != q->record->last_avail)
+		queue_forget_requests(q);
+	q->record->last_avail = (uint16_t)base;
+	return 0;
+}
+
+/* Descriptor 0 is never one of these (main() sees to it), and records are
+ * born zeroed: so 0 stands for "none". */
+void queue_set_fd(int32_t *where, int *fd)
+{
+	int old = *where ? *where : -1;
+
+	*where = *fd >= 0 ? fd_take(fd) : 0;
+	(void)fd_close(&old);
+}
+
+bool queue_runnable(const struct queue *q)
+{
+	const struct queue_record *rec = q->record;
+
+	return rec->started && rec->enabled && rec->num && rec->have_addr;
+}
+
+static void *ring_part(const struct queue *q, uint64_t uaddr, size_t size,
+		       size_t align, int *r)
+{
+	void *p = memmap_uaddr(q->map, uaddr, size);
+
+	if (!p)
+		*r = -EFAULT;
+	else if ((uintptr_t)p % align)
+		*r = -EINVAL;
+	return p;
+}
+
+int queue_map(struct queue *q, bool event_idx, bool restart)
+{
+	struct queue_record *rec = q->record;
+	size_t num = rec->num, event = event_idx ? sizeof(uint16_t) : 0;
+	int r = 0;
+
+	q->desc = ring_part(q, rec->desc, num * sizeof(struct vring_desc),
+			    VRING_DESC_ALIGN_SIZE, &r);
+	q->avail = ring_part(q, rec->avail,
+			     sizeof(struct vring_avail) + num * 2 + event,
+			     VRING_AVAIL_ALIGN_SIZE, &r);
+	q->used = ring_part(q, rec->used,
+			    sizeof(struct vring_used) +
+				    num * sizeof(struct vring_used_elem) + event,
+			    VRING_USED_ALIGN_SIZE, &r);
+	if (r < 0)
+		return r;
+
+	q->num = (uint16_t)num;
+	q->event_idx = event_idx;
+	q->mapped = true;
+	q->avail_seen = rec->last_avail;
+	if (restart) {
+		pthread_mutex_lock(&q->lock);
+		rec->used_idx = load_le16(&q->used->idx);
+		q->notified_valid = false;
+		pthread_mutex_unlock(&q->lock);
+		atomic_store(&q->broken, false);
+	}
+	return 0;
+}
+
+void queue_unmap(struct queue *q)
+{
+	q->mapped = false;
+	q->desc = NULL;
+	q->avail = NULL;
+	q->used = NULL;
+}
+
+static int ring_break(struct queue *q, const char *what, unsigned int n)
+{
+	const uint64_t one = 1;
+
+	if (atomic_exchange(&q->broken, true))
+		return -EBADMSG;
+	log_warn("queue %u stopped: its driver broke the ring: descriptor chain %u %s",
+		 q->index, n, what);
+	if (q->record->err_fd &&
+	    write(q->record->err_fd, &one, sizeof(one)) < 0) {
+		/* It is full: the front-end has been told before. */
+	}
+	return -EBADMSG;
+}
+
+static int check_avail(struct queue *q)
+{
+	uint16_t idx, last = q->record->last_avail;
+
+	if (q->avail_seen != last)
+		return 1;
+	/* Entries after the index; pairs with the driver's release of it. */
+	idx = load_acquire_le16(&q->avail->idx);
+	if (idx == last)
+		return 0;
+	if ((uint16_t)(idx - last) > q->num)
+		return ring_break(q, "is not there: the avail index jumped",
+				  idx);
+	q->avail_seen = idx;
+	return 1;
+}
+
+bool queue_has_more(const struct queue *q)
+{
+	return !atomic_load_explicit(&q->broken, memory_order_relaxed) &&
+	       load_acquire_le16(&q->avail->idx) != q->record->last_avail;
+}
+
+static bool load_chain(struct queue *q, uint16_t head, struct chain *c)
+{
+	const char *wrong = chain_walk(c, q->map, q->desc, q->num, head);
+
+	if (wrong) {
+		ring_break(q, wrong, head);
+		return false;
+	}
+	c->head = head;
+	c->start_no = q->record->start_no;
+	c->record = &q->inflight[head];
+	return true;
+}
+
+/* syscalls: write */
+int queue_pop(struct queue *q, struct chain *c)
+{
+	struct queue_record *rec = q->record;
+	struct inflight *fl;
+	uint16_t head;
+	int r;
+
+	if (atomic_load_explicit(&q->broken, memory_order_relaxed))
+		return -EBADMSG;
+	r = check_avail(q);
+	if (r <= 0)
+		return r;
+	head = load_le16(&q->avail->ring[rec->last_avail & (q->num - 1)]);
+	if (head >= q->num)
+		return ring_break(q, "is outside the ring", head);
+	fl = &q->inflight[head];
+	if (atomic_load_explicit(&fl->phase, memory_order_acquire) !=
+	    INFLIGHT_NONE)
+		return ring_break(q, "was given twice", head);
+
+	if (!load_chain(q, head, c))
+		return -EBADMSG;
+	fl->order = ++rec->order;
+	atomic_store_explicit(&fl->phase, INFLIGHT_TAKEN, memory_order_release);
+	rec->last_avail++;
+	return 1;
+}
+
+bool queue_complete(struct queue *q, uint16_t head, uint32_t start_no, int result)
+{
+	struct inflight *fl = &q->inflight[head];
+	bool ours;
+
+	pthread_mutex_lock(&q->lock);
+	ours = q->record->start_no == start_no;
+	if (ours) {
+		fl->result = result;
+		q->done_next[head] = q->done;
+		q->done = head;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return ours;
+}
+
+int queue_pop_done(struct queue *q, struct chain *c, uint64_t *ret_unique,
+		   int *ret_result)
+{
+	struct inflight *fl;
+	uint32_t head;
+
+	if (atomic_load_explicit(&q->broken, memory_order_relaxed))
+		return -EBADMSG;
+	pthread_mutex_lock(&q->lock);
+	head = q->done;
+	if (head != QUEUE_NO_HEAD)
+		q->done = q->done_next[head];
+	pthread_mutex_unlock(&q->lock);
+	if (head == QUEUE_NO_HEAD)
+		return 0;
+
+	fl = &q->inflight[head];
+	*ret_unique = fl->unique;
+	*ret_result = fl->result;
+	return load_chain(q, (uint16_t)head, c) ? 1 : -EBADMSG;
+}
+
+/* The data before the used entry, so that a log that names the entry's page
+ * as clean never lets a dirty page of data be missed. */
+static void log_written(struct queue *q, const struct chain *c, uint32_t len)
+{
+	const struct iovec *iov = chain_write_iov(c);
+
+	for (size_t i = 0; i < c->n_write && len; i++) {
+		size_t now = min_size(len, iov[i].iov_len);
+
+		dirty_mark(q->dirty, iov[i].iov_base, now);
+		len -= (uint32_t)now;
+	}
+}
+
+static void log_used(struct queue *q, size_t offset, size_t len)
+{
+	if (q->record->addr_flags & VHOST_USER_VRING_F_LOG)
+		dirty_mark_gpa(q->dirty, q->record->log + offset, len);
+}
+
+bool queue_push(struct queue *q, const struct chain *c, uint32_t len)
+{
+	struct queue_record *rec = q->record;
+	bool logging = dirty_logging(q->dirty);
+	uint16_t slot;
+
+	if (logging)
+		log_written(q, c, len);
+	pthread_mutex_lock(&q->lock);
+	if (c->start_no != rec->start_no) {
+		pthread_mutex_unlock(&q->lock);
+		return false;
+	}
+	c->record->result = (int32_t)len;
+	atomic_store_explicit(&c->record->phase, INFLIGHT_KNOWN,
+			      memory_order_release);
+	slot = rec->used_idx & (q->num - 1);
+	store_le32(&q->used->ring[slot].id, c->head);
+	store_le32(&q->used->ring[slot].len, len);
+	rec->used_idx++;
+	/* Entry before index; pairs with the driver's acquire of used->idx. */
+	store_release_le16(&q->used->idx, rec->used_idx);
+	if (logging) {
+		log_used(q, offsetof(struct vring_used, ring[slot]),
+			 sizeof(struct vring_used_elem));
+		log_used(q, offsetof(struct vring_used, idx), sizeof(uint16_t));
+	}
+	atomic_store_explicit(&c->record->phase, INFLIGHT_NONE,
+			      memory_order_release);
+	pthread_mutex_unlock(&q->lock);
+	return true;
+}
+
+static uint16_t *used_event(const struct queue *q)
+{
+	return &q->avail->ring[q->num];
+}
+
+static uint16_t *avail_event(const struct queue *q)
+{
+	return (uint16_t *)&q->used->ring[q->num];
+}
+
+static bool must_notify(struct queue *q)
+{
+	uint16_t old = q->notified, now = q->record->used_idx;
+	bool valid = q->notified_valid;
+
+	if (valid && old == now)
+		return false;
+	/* The used index before a look at what the driver asks for; pairs with
+	 * the driver's barrier between used_event and used->idx. */
+	barrier_full();
+	q->notified = now;
+	q->notified_valid = true;
+	if (!q->event_idx)
+		return !(load_le16(&q->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+	return !valid || vring_need_event(load_le16(used_event(q)), now, old);
+}
+
+void queue_notify(struct queue *q)
+{
+	const uint64_t one = 1;
+	bool needed;
+
+	pthread_mutex_lock(&q->lock);
+	needed = q->mapped && must_notify(q);
+	pthread_mutex_unlock(&q->lock);
+	if (needed && q->record->call_fd &&
+	    write(q->record->call_fd, &one, sizeof(one)) < 0)
+		log_debug("queue %u: cannot notify the guest: %s", q->index,
+			  strerror(errno));
+}
+
+bool queue_arm(struct queue *q)
+{
+	if (atomic_load_explicit(&q->broken, memory_order_relaxed))
+		return false;
+	if (q->event_idx)
+		store_le16(avail_event(q), q->record->last_avail);
+	else
+		store_le16(&q->used->flags, 0);
+	/* The wish for a kick before the last look; pairs with the driver's
+	 * barrier between avail->idx and avail_event. */
+	barrier_full();
+	return queue_has_more(q);
+}
+
+void queue_disarm(struct queue *q)
+{
+	/* With an event index, the old one asks for nothing new by itself. */
+	if (!q->event_idx)
+		store_le16(&q->used->flags, VRING_USED_F_NO_NOTIFY);
+}
