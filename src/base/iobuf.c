@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/guestmem.h"
 
 void iobuf_init(struct iobuf *b, const struct iovec *iov, size_t n)
 {
@@ -36,7 +37,9 @@ bool iobuf_read(struct iobuf *b, void *dst, size_t len)
 	while (len) {
 		size_t now = min_size(len, b->iov->iov_len - b->off);
 
+		guestmem_begin();
 		memcpy(to, (const char *)b->iov->iov_base + b->off, now);
+		guestmem_end();
 		to += now;
 		len -= now;
 		advance(b, now);
@@ -53,7 +56,9 @@ bool iobuf_write(struct iobuf *b, const void *src, size_t len)
 	while (len) {
 		size_t now = min_size(len, b->iov->iov_len - b->off);
 
+		guestmem_begin();
 		memcpy((char *)b->iov->iov_base + b->off, from, now);
+		guestmem_end();
 		from += now;
 		len -= now;
 		advance(b, now);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/guestmem.h"
 #include "fs/op.h"
 
 #define CUT 4096U
@@ -44,6 +45,16 @@ static int next_window(struct request *rq, const struct iobuf *b, size_t left,
 }
 
 /* syscalls: preadv */
+static ssize_t read_window(const struct request *rq, int n, uint64_t off)
+{
+	ssize_t done;
+
+	guestmem_begin();
+	done = preadv(rq->file.fd, rq->scratch.iov, n, (off_t)off);
+	guestmem_end();
+	return done < 0 ? -errno : done;
+}
+
 int op_read(struct fs *fs, struct request *rq)
 {
 	const struct fuse_read_in *in = &rq->arg.read;
@@ -60,11 +71,10 @@ int op_read(struct fs *fs, struct request *rq)
 	while (left) {
 		size_t len;
 		int n = next_window(rq, &rq->out, left, off, &len);
-		ssize_t done = preadv(rq->file.fd, rq->scratch.iov, n,
-				      (off_t)off);
+		ssize_t done = read_window(rq, n, off);
 
 		if (done < 0)
-			return -errno;
+			return (int)done;
 		if (done == 0)
 			break;
 		reply_passed(rq, (size_t)done);
@@ -95,6 +105,21 @@ static int write_flags(const struct fs *fs, const struct fuse_write_in *in)
 }
 
 /* syscalls: pwritev pwritev2 */
+static ssize_t write_window(const struct request *rq, int n, uint64_t off,
+			    int flags)
+{
+	ssize_t done;
+
+	guestmem_begin();
+	if (flags)
+		done = pwritev2(rq->file.fd, rq->scratch.iov, n, (off_t)off,
+				flags);
+	else
+		done = pwritev(rq->file.fd, rq->scratch.iov, n, (off_t)off);
+	guestmem_end();
+	return done < 0 ? -errno : done;
+}
+
 int op_write(struct fs *fs, struct request *rq)
 {
 	const struct fuse_write_in *in = &rq->arg.write;
@@ -109,13 +134,10 @@ int op_write(struct fs *fs, struct request *rq)
 	while (left) {
 		size_t len;
 		int n = next_window(rq, &rq->in, left, off, &len);
-		ssize_t done = flags ? pwritev2(rq->file.fd, rq->scratch.iov, n,
-						(off_t)off, flags) :
-				       pwritev(rq->file.fd, rq->scratch.iov, n,
-					       (off_t)off);
+		ssize_t done = write_window(rq, n, off, flags);
 
 		if (done < 0 && left == in->size)
-			return -errno;
+			return (int)done;
 		/* What is on the host by now is a write of that length. */
 		if (done <= 0)
 			break;

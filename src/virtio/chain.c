@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/guestmem.h"
 
 /* A descriptor in the machine's byte order. */
 struct desc {
@@ -33,7 +34,9 @@ static void desc_load(struct desc *d, const struct vring_desc *from)
 {
 	struct vring_desc copy;
 
+	guestmem_begin();
 	memcpy(&copy, (const void *)from, sizeof(copy));
+	guestmem_end();
 	/* The compiler must not look at the original again. */
 	__asm__ volatile("" : "+m"(copy));
 	d->addr = le64toh(copy.addr);
@@ -54,7 +57,9 @@ static bool desc_gather(struct vring_desc *to, const struct memmap *map,
 
 		if (!p)
 			return false;
+		guestmem_begin();
 		memcpy((char *)to + done, p, now);
+		guestmem_end();
 		done += now;
 	}
 	return true;
