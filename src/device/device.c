@@ -279,6 +279,12 @@ void device_call_control(struct device *dev)
 	}
 }
 
+void device_doubt_memory(struct device *dev)
+{
+	atomic_store(&dev->memory_in_doubt, true);
+	device_call_control(dev);
+}
+
 void device_complete(struct device *dev, const struct request_token *token,
 		     int result)
 {

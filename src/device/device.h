@@ -30,6 +30,7 @@ struct device {
 	struct worker *worker[VHOST_USER_QUEUES_MAX]; /* NULL: never named */
 	bool event_idx; /* negotiated */
 	int control_fd; /* eventfd: the control thread is wanted */
+	atomic_bool memory_in_doubt; /* memmap_is_shared() is to be asked */
 };
 
 /* What the device needs of the arena, in bytes. */
@@ -83,6 +84,7 @@ void device_complete(struct device *dev, const struct request_token *token,
 
 /* For worker.c: */
 void device_call_control(struct device *dev);
+void device_doubt_memory(struct device *dev);
 uint32_t device_request_queue_size(const struct device *dev);
 struct inflight *device_inflight(const struct device *dev, unsigned int index);
 

@@ -17,6 +17,12 @@
 /* A ring without a kick descriptor is looked at this often. */
 #define POLL_MS 1
 
+/* A guest that kicks and whose ring stays empty for this long may have its
+ * memory to itself. */
+#define DOUBT_MS 1000
+
+enum wake_source { WAKE_UP, WAKE_KICK };
+
 /* Binds the slot's request to its chain. */
 static struct request *bind(struct worker *w)
 {
@@ -100,15 +106,39 @@ static void wait_exclusive(struct worker *w)
 }
 
 /*
+ * Guest memory that is not shared looks like a guest that kicks and puts nothing
+ * into the ring. VMMs kick for nothing at the start, too: so this waits a
+ * while and has the control thread look, once.
+ */
+static void doubt_memory(struct worker *w, bool kicked, bool timed_out)
+{
+	if (queue_popped(&w->queue) || w->memory == MEMORY_CHECKED) {
+		w->memory = MEMORY_CHECKED;
+	} else if (kicked) {
+		w->memory = MEMORY_IN_DOUBT;
+	} else if (timed_out && w->memory == MEMORY_IN_DOUBT) {
+		w->memory = MEMORY_CHECKED;
+		device_doubt_memory(w->dev);
+	}
+}
+
+/*
  * Both descriptors are edge-triggered: a kick is an event by itself, and its
  * counter need not be read.
  * syscalls: epoll_wait
  */
 static void sleep_until_kicked(struct worker *w)
 {
+	int ms = w->memory == MEMORY_IN_DOUBT ? DOUBT_MS :
+						atomic_load(&w->sleep_ms);
 	struct epoll_event ev[2];
+	bool kicked = false;
+	int n = epoll_wait(w->epoll_fd, ev, 2, ms);
 
-	(void)epoll_wait(w->epoll_fd, ev, 2, atomic_load(&w->sleep_ms));
+	for (int i = 0; i < n; i++)
+		kicked |= ev[i].data.u32 == WAKE_KICK;
+	if (w->memory != MEMORY_CHECKED)
+		doubt_memory(w, kicked, n == 0);
 }
 
 /* syscalls: unshare */
@@ -156,25 +186,32 @@ void worker_wake(struct worker *w)
 }
 
 /* syscalls: epoll_ctl */
-static int poll_fd(struct worker *w, int fd)
+static int poll_fd(struct worker *w, int fd, enum wake_source source)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLET,
+		.data.u32 = source,
+	};
 
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-int worker_poll_kick(struct worker *w)
+int worker_set_kick(struct worker *w, int *fd)
 {
-	int fd = w->queue.record->kick_fd, r = 0;
+	struct queue_record *rec = w->queue.record;
+	int r = 0;
 
+	/* Before it is closed: the front-end has the same eventfd, which would
+	 * keep it in the set under a number that is no longer ours. */
 	if (w->polled_fd >= 0)
 		(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->polled_fd, NULL);
 	w->polled_fd = -1;
-	atomic_store(&w->sleep_ms, fd ? -1 : POLL_MS);
-	if (fd) {
-		r = poll_fd(w, fd);
+	queue_set_fd(&rec->kick_fd, fd);
+	atomic_store(&w->sleep_ms, rec->kick_fd || !rec->started ? -1 : POLL_MS);
+	if (rec->kick_fd) {
+		r = poll_fd(w, rec->kick_fd, WAKE_KICK);
 		if (r == 0)
-			w->polled_fd = fd;
+			w->polled_fd = rec->kick_fd;
 	}
 	return r;
 }
@@ -224,7 +261,7 @@ int worker_create(struct device *dev, unsigned int index, struct worker **ret)
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll_fd >= 0)
 		fd_adopt(w->epoll_fd);
-	if (w->wake_fd < 0 || w->epoll_fd < 0 || poll_fd(w, w->wake_fd) < 0) {
+	if (w->wake_fd < 0 || w->epoll_fd < 0 || poll_fd(w, w->wake_fd, WAKE_UP) < 0) {
 		release(w);
 		return -EMFILE;
 	}

@@ -36,6 +36,11 @@ struct worker {
 	int wake_fd;
 	int polled_fd; /* the kick descriptor in the epoll set; -1: none */
 	_Atomic int sleep_ms; /* how long at most; -1: until kicked */
+	enum {
+		MEMORY_TRUSTED_SO_FAR,
+		MEMORY_IN_DOUBT, /* kicked, and the ring is as if never used */
+		MEMORY_CHECKED,
+	} memory; /* the thread's own */
 	/* 1: the slot holds a request that the control thread has to carry out;
 	 * the thread waits for 0. */
 	_Atomic uint32_t exclusive;
@@ -52,8 +57,9 @@ int worker_destroy(struct worker *w, unsigned int ms);
 /* Starts the thread unless it runs. Control thread. */
 int worker_start_thread(struct worker *w);
 
-/* Listens to the queue's present kick descriptor. 0 or -errno. */
-int worker_poll_kick(struct worker *w);
+/* Listens to a new kick descriptor (consumed; -1: none, the ring is polled)
+ * instead of the present one, which is closed. 0 or -errno. */
+int worker_set_kick(struct worker *w, int *fd);
 
 /* Makes the thread look at its gate and its ring. Any thread. */
 void worker_wake(struct worker *w);

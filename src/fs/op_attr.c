@@ -73,7 +73,7 @@ static int set_size(struct fs *fs, const struct request *rq)
 	if (!(in->valid & FATTR_SIZE))
 		return 0;
 	if (in->size > INT64_MAX)
-		return -EFBIG;
+		return -EINVAL;
 	if (in->valid & FATTR_FH) {
 		r = handle_pin(&fs->handles, in->fh, HANDLE_FILE, &file);
 		if (r < 0)

@@ -70,6 +70,9 @@ int msg_reply(struct server *s, const struct msg *m, const void *payload,
 	      uint32_t size);
 int msg_reply_u64(struct server *s, const struct msg *m, uint64_t value);
 
+/* Says in the log that guest memory is not shared, and what to do. -EPROTO. */
+int msg_not_shared(void);
+
 /* Takes descriptor @i of a message; -1 if there is none. */
 int msg_take_fd(struct msg *m, size_t i);
 

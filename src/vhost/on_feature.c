@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "vhost/msgtable.h"
@@ -117,17 +118,13 @@ int on_get_config(struct server *s, struct msg *m)
 	struct wire_virtio_fs_config fs = { 0 };
 	uint32_t offset = c->offset, size = c->size;
 
-	if (size > sizeof(c->data) || offset > sizeof(c->data) - size)
+	if (size > sizeof(c->data) || offset >= sizeof(fs))
 		return msg_reply(s, m, NULL, 0); /* how this message fails */
 	memcpy(fs.tag, s->cfg->tag, strnlen(s->cfg->tag, sizeof(fs.tag)));
 	fs.num_request_queues = htole32(1);
 	memset(c->data, 0, sizeof(c->data));
-	if (offset < sizeof(fs)) {
-		size_t n = sizeof(fs) - offset;
-
-		memcpy(c->data, (const char *)&fs + offset,
-		       n < size ? n : size);
-	}
+	memcpy(c->data, (const char *)&fs + offset,
+	       min_size(size, sizeof(fs) - offset));
 	return msg_reply(s, m, c,
 			 (uint32_t)offsetof(struct vhost_user_config, data) +
 				 size);

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "vhost/msgtable.h"
 
-static int not_shared(void)
+int msg_not_shared(void)
 {
 	log_error("the guest's memory is not shared with this process: start the VM with a shared memory back-end (QEMU: memory-backend-memfd with share=on; libvirt: <access mode='shared'/>; cloud-hypervisor: --memory shared=on)");
 	return -EPROTO;
@@ -18,7 +18,7 @@ static int add_region(struct server *s, struct msg *m, size_t i,
 	int r;
 
 	if (fd < 0)
-		return not_shared();
+		return msg_not_shared();
 	r = memmap_add(&s->dev->map, reg->guest_addr, reg->size,
 		       reg->user_addr, reg->mmap_offset, &fd);
 	if (r < 0)
@@ -43,9 +43,8 @@ int on_set_mem_table(struct server *s, struct msg *m)
 		return -EPROTO;
 	}
 	/* QEMU leaves out the memory that it has no descriptor for. */
-	if (t->nregions == 0 &&
-	    !server_has_protocol(s, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
-		return not_shared();
+	if (t->nregions == 0)
+		return msg_not_shared();
 
 	device_quiesce(s->dev);
 	memmap_clear(&s->dev->map);

@@ -39,10 +39,6 @@ static int update(struct server *s, struct worker *w)
 	if (r < 0)
 		return log_err(r, "front-end: the ring of queue %u cannot be used",
 			       w->queue.index);
-	if (w->queue.mapped && !memmap_is_shared(&s->dev->map)) {
-		log_error("the guest's memory is not shared with this process (nothing was ever written to it): start the VM with a shared memory back-end (QEMU: memory-backend-memfd with share=on; libvirt: <access mode='shared'/>; cloud-hypervisor: --memory shared=on)");
-		return -EPROTO;
-	}
 	return MSG_DONE;
 }
 
@@ -69,6 +65,9 @@ int on_set_vring_addr(struct server *s, struct msg *m)
 	device_hold(s->dev, w);
 	r = queue_set_addr(&w->queue, a->desc, a->avail, a->used, a->log,
 			   a->flags);
+	/* A wrong address is said here, not at the start. */
+	if (r == 0)
+		r = queue_check_addr(&w->queue, s->dev->event_idx);
 	if (r < 0)
 		return wrong_value(m, a->index, r);
 	return update(s, w);
@@ -95,8 +94,7 @@ int on_get_vring_base(struct server *s, struct msg *m)
 	if (r < 0)
 		return r;
 	out.num = device_stop_queue(s->dev, w);
-	queue_set_fd(&w->queue.record->kick_fd, &none);
-	r = worker_poll_kick(w);
+	r = worker_set_kick(w, &none);
 	ASSERT(r == 0); /* there is nothing to poll */
 	return msg_reply(s, m, &out, sizeof(out));
 }
@@ -128,15 +126,14 @@ int on_set_vring_kick(struct server *s, struct msg *m)
 	if (r < 0)
 		return r;
 	device_hold(s->dev, w);
-	queue_set_fd(&w->queue.record->kick_fd, &fd);
-	r = worker_poll_kick(w);
-	if (r < 0)
-		return log_err(r, "front-end: the kick descriptor of queue %u cannot be polled",
-			       w->queue.index);
 	if (!w->queue.record->started) {
 		w->queue.record->started = 1;
 		w->fresh = true;
 	}
+	r = worker_set_kick(w, &fd);
+	if (r < 0)
+		return log_err(r, "front-end: the kick descriptor of queue %u cannot be polled",
+			       w->queue.index);
 	if (!(s->record->features >> VHOST_USER_F_PROTOCOL_FEATURES_BIT & 1))
 		w->queue.record->enabled = 1;
 	return update(s, w);

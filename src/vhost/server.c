@@ -146,6 +146,11 @@ static enum server_end serve(struct server *s)
 			log_error("front-end: guest memory has vanished: the file behind it was truncated");
 			return SERVER_BROKEN;
 		}
+		if (atomic_exchange(&s->dev->memory_in_doubt, false) &&
+		    !memmap_is_shared(&s->dev->map)) {
+			msg_not_shared();
+			return SERVER_BROKEN;
+		}
 		device_run_exclusives(s->dev);
 		if (p[SOCK].revents && receive(s, &end) < 0)
 			return end;

@@ -79,8 +79,9 @@ void *memmap_uaddr(const struct memmap *m, uint64_t uaddr, size_t len);
 bool memmap_to_gpa(const struct memmap *m, const void *ptr, uint64_t *ret_gpa);
 
 /*
- * False if there is guest memory and no page of it was ever written: then the
- * guest runs in a private copy that this process cannot see.
+ * False if every byte of the guest's memory is zero: then the guest runs in a
+ * private copy that this process cannot see. Looks at what the files behind it
+ * have allocated, up to the first byte that is not zero. Control thread.
  */
 bool memmap_is_shared(const struct memmap *m);
 

@@ -130,25 +130,49 @@ static void *ring_part(const struct queue *q, uint64_t uaddr, size_t size,
 	return p;
 }
 
-int queue_map(struct queue *q, bool event_idx, bool restart)
+struct ring_parts {
+	void *desc, *avail, *used;
+};
+
+static int find_ring(const struct queue *q, bool event_idx,
+		     struct ring_parts *ret)
 {
-	struct queue_record *rec = q->record;
+	const struct queue_record *rec = q->record;
 	size_t num = rec->num, event = event_idx ? sizeof(uint16_t) : 0;
 	int r = 0;
 
-	q->desc = ring_part(q, rec->desc, num * sizeof(struct vring_desc),
-			    VRING_DESC_ALIGN_SIZE, &r);
-	q->avail = ring_part(q, rec->avail,
-			     sizeof(struct vring_avail) + num * 2 + event,
-			     VRING_AVAIL_ALIGN_SIZE, &r);
-	q->used = ring_part(q, rec->used,
-			    sizeof(struct vring_used) +
-				    num * sizeof(struct vring_used_elem) + event,
-			    VRING_USED_ALIGN_SIZE, &r);
+	ret->desc = ring_part(q, rec->desc, num * sizeof(struct vring_desc),
+			      VRING_DESC_ALIGN_SIZE, &r);
+	ret->avail = ring_part(q, rec->avail,
+			       sizeof(struct vring_avail) + num * 2 + event,
+			       VRING_AVAIL_ALIGN_SIZE, &r);
+	ret->used = ring_part(q, rec->used,
+			      sizeof(struct vring_used) +
+				      num * sizeof(struct vring_used_elem) +
+				      event,
+			      VRING_USED_ALIGN_SIZE, &r);
+	return r;
+}
+
+int queue_check_addr(const struct queue *q, bool event_idx)
+{
+	struct ring_parts parts;
+
+	return find_ring(q, event_idx, &parts);
+}
+
+int queue_map(struct queue *q, bool event_idx, bool restart)
+{
+	struct queue_record *rec = q->record;
+	struct ring_parts parts;
+	int r = find_ring(q, event_idx, &parts);
+
 	if (r < 0)
 		return r;
-
-	q->num = (uint16_t)num;
+	q->desc = parts.desc;
+	q->avail = parts.avail;
+	q->used = parts.used;
+	q->num = (uint16_t)rec->num;
 	q->event_idx = event_idx;
 	q->mapped = true;
 	q->avail_seen = rec->last_avail;
@@ -157,6 +181,7 @@ int queue_map(struct queue *q, bool event_idx, bool restart)
 		rec->used_idx = load_le16(&q->used->idx);
 		q->notified_valid = false;
 		pthread_mutex_unlock(&q->lock);
+		atomic_store(&q->popped, false);
 		atomic_store(&q->broken, false);
 	}
 	return 0;
@@ -248,6 +273,8 @@ int queue_pop(struct queue *q, struct chain *c)
 	fl->order = ++rec->order;
 	atomic_store_explicit(&fl->phase, INFLIGHT_TAKEN, memory_order_release);
 	rec->last_avail++;
+	if (!queue_popped(q))
+		atomic_store_explicit(&q->popped, true, memory_order_relaxed);
 	return 1;
 }
 

@@ -56,6 +56,7 @@ struct queue {
 
 	/* The popping thread's. */
 	uint16_t avail_seen _cacheline_; /* avail index last read */
+	atomic_bool popped; /* something, since the ring began */
 
 	pthread_mutex_t lock _cacheline_; /* rank 30 */
 	uint16_t notified; /* lock: used index at the last notification */
@@ -83,6 +84,9 @@ void queue_set_fd(int32_t *where, int *fd);
 /* The ring has been given all it needs and may be served. */
 bool queue_runnable(const struct queue *q);
 
+/* Whether the ring's addresses can be translated, as queue_map() says it. */
+int queue_check_addr(const struct queue *q, bool event_idx);
+
 /*
  * Translates the ring's addresses; begins a new start of the ring with
  * @restart. -EFAULT if a ring is not within guest memory, -EINVAL if it is not
@@ -99,6 +103,13 @@ void queue_forget_requests(struct queue *q);
  * empty, or -EBADMSG when the guest broke the ring (said in the log).
  */
 int queue_pop(struct queue *q, struct chain *c);
+
+/* Something was popped since the ring began. Any thread. */
+static inline bool queue_popped(const struct queue *q)
+{
+	return atomic_load_explicit((atomic_bool *)&q->popped,
+				    memory_order_relaxed);
+}
 
 /* True if a pop would find something. For the popping thread. */
 bool queue_has_more(const struct queue *q);
