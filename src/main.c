@@ -31,9 +31,11 @@ static void ensure_standard_fds(void)
 		close(fd);
 }
 
-/* A closed socket and a file size limit are errors of one request, no more. */
-static void ignore_signals(void)
+/* A closed socket and a file size limit are errors of one request, no more. The
+ * launcher may have ignored the end of its children; the keeper does not. */
+static void set_signals(void)
 {
+	signal(SIGCHLD, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 }
@@ -69,7 +71,7 @@ int main(int argc, char **argv)
 	struct options o;
 
 	ensure_standard_fds();
-	ignore_signals();
+	set_signals();
 	if (options_parse(argc, argv, &o) < 0)
 		status = STATUS_FAILED;
 	else if (o.action == OPTIONS_HELP)

@@ -256,16 +256,14 @@ static char *next_item(char **at)
 
 static int set_list(struct options *o, struct value v)
 {
-	size_t used = strlen(o->copy) ? strlen(o->copy) + 1 : 0;
-	char *at, *item;
+	size_t len = strlen(v.text) + 1;
+	char *at = o->copy + o->copied, *item;
 	int r = 0;
 
-	/* Lists lie one after the other, as the values are used in place. */
-	while (used < LISTS_MAX && o->copy[used])
-		used += strlen(o->copy + used) + 1;
-	if (used + strlen(v.text) + 2 > LISTS_MAX)
+	if (len > LISTS_MAX - o->copied)
 		return wrong(v, "the list is too long");
-	at = strcpy(o->copy + used, v.text);
+	memcpy(at, v.text, len);
+	o->copied += len;
 	while (r == 0 && (item = next_item(&at)) != NULL)
 		r = *item ? set_subopt(o, item) : 0;
 	return r;

@@ -14,7 +14,8 @@ enum options_action {
 struct options {
 	struct config cfg; /* points into argv and into @copy */
 	enum options_action action;
-	char *copy; /* of -o lists, with their doubled commas undone */
+	char *copy; /* of -o lists, with their doubled commas undone ... */
+	size_t copied; /* ... one behind the other: so many bytes */
 };
 
 /*

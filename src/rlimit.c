@@ -25,9 +25,10 @@ static long nr_open(void)
 /* syscalls: prlimit64 */
 int rlimit_raise_nofile(long wanted)
 {
-	long useful = nr_open() < NOFILE_USEFUL ? nr_open() : NOFILE_USEFUL;
-	struct rlimit old, new;
+	long open_max = nr_open();
+	long useful = open_max < NOFILE_USEFUL ? open_max : NOFILE_USEFUL;
 	rlim_t n = (rlim_t)(wanted > 0 ? wanted : useful);
+	struct rlimit old, new;
 
 	if (wanted == 0)
 		return 0;
@@ -39,13 +40,12 @@ int rlimit_raise_nofile(long wanted)
 	new.rlim_max = old.rlim_max > n ? old.rlim_max : n;
 	if (setrlimit(RLIMIT_NOFILE, &new) == 0)
 		return 0;
-	if (wanted > 0)
-		return log_err(-errno, "--rlimit-nofile=%ld", wanted);
 	/* Not privileged: as far as this user may. */
 	new.rlim_cur = new.rlim_max = old.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &new) < 0)
 		return log_err(-errno, "RLIMIT_NOFILE");
-	log_info("no more than %llu open files are allowed",
-		 (unsigned long long)old.rlim_max);
+	log_at(wanted > 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+	       "no more than %llu open files are allowed",
+	       (unsigned long long)old.rlim_max);
 	return 0;
 }

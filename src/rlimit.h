@@ -5,7 +5,7 @@
 /*
  * Raises the limit of open files: to @wanted, or as high as is useful if that
  * is below 0, or not at all if it is 0. What cannot be had is said in the log
- * and is no error, unless it was asked for by number.
+ * and is no error.
  */
 int rlimit_raise_nofile(long wanted);
 

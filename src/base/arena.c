@@ -16,6 +16,10 @@
 #define ARENA_LAYOUT 1U
 #define ARENA_ALIGN 4096U
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
 struct arena_header {
 	uint64_t magic;
 	uint32_t layout;
@@ -58,12 +62,15 @@ int arena_create(const size_t sizes[ARENA_SECTIONS], struct arena *ret)
 {
 	uint64_t offset[ARENA_SECTIONS];
 	uint64_t size = section_offsets(sizes, offset);
+	const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	_cleanup_close_ int fd = -1;
 	struct arena_header *h;
 	struct arena a;
 	int r;
 
-	fd = memfd_create("virtiofsd-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = memfd_create("virtiofsd-arena", flags | MFD_NOEXEC_SEAL);
+	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+		fd = memfd_create("virtiofsd-arena", flags);
 	if (fd < 0)
 		return -errno;
 	fd_adopt(fd);

@@ -3,11 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+/* A front-end hands over three descriptors a queue and one a memory region. */
+#define RESERVE_MAX 640
+
 static atomic_long in_use;
+static long guest_limit = LONG_MAX;
 
 static int counted(int fd)
 {
@@ -21,6 +28,29 @@ static int counted(int fd)
 int fd_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
 	return counted(openat(dirfd, path, flags | O_CLOEXEC, mode));
+}
+
+/* syscalls: prlimit64 */
+void fd_set_reserve(void)
+{
+	struct rlimit rl;
+	long n, reserve;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur > INT_MAX)
+		return;
+	n = (long)rl.rlim_cur;
+	reserve = n / 4 < RESERVE_MAX ? n / 4 : RESERVE_MAX;
+	guest_limit = n - reserve;
+}
+
+static bool guest_may_open(void)
+{
+	return fd_count() < guest_limit;
+}
+
+int fd_open_for_guest(int dirfd, const char *path, int flags, mode_t mode)
+{
+	return guest_may_open() ? fd_openat(dirfd, path, flags, mode) : -ENFILE;
 }
 
 int fd_adopt(int fd)
@@ -38,7 +68,8 @@ int fd_eventfd(unsigned int initial, int flags)
 /* syscalls: fcntl */
 int fd_dup(int fd)
 {
-	return counted(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	return guest_may_open() ? counted(fcntl(fd, F_DUPFD_CLOEXEC, 0)) :
+				  -ENFILE;
 }
 
 /* syscalls: close */

@@ -19,13 +19,22 @@
  */
 int fd_openat(int dirfd, const char *path, int flags, mode_t mode);
 
+/*
+ * The same for what a guest asks for, as it may ask for ever: -ENFILE once only
+ * those are left that the daemon itself may need (fd_set_reserve()).
+ */
+int fd_open_for_guest(int dirfd, const char *path, int flags, mode_t mode);
+
+/* Reads RLIMIT_NOFILE and sets a part of it aside. Before the second thread. */
+void fd_set_reserve(void);
+
 /* Takes a descriptor that something else made (a socket call, SCM_RIGHTS). */
 int fd_adopt(int fd);
 
 /* A new eventfd (EFD_CLOEXEC), or -errno. */
 int fd_eventfd(unsigned int initial, int flags);
 
-/* A duplicate of @fd (F_DUPFD_CLOEXEC), or -errno. */
+/* A duplicate of @fd for a guest (F_DUPFD_CLOEXEC), or -errno. */
 int fd_dup(int fd);
 
 /*
@@ -44,7 +53,7 @@ static inline int fd_take(int *fd)
 	return taken;
 }
 
-/* How many descriptors fd_openat() and fd_adopt() gave out and still exist. */
+/* How many descriptors were opened or taken here and are not closed yet. */
 long fd_count(void);
 
 /* A descriptor's name below /proc/self/fd, which is every thread's working

@@ -35,6 +35,12 @@ void log_init(enum log_level level, bool to_syslog)
 		openlog("virtiofsd", LOG_PID, LOG_DAEMON);
 }
 
+void log_before_clone(void)
+{
+	if (use_syslog)
+		closelog();
+}
+
 /* At debug level: "[2026-01-31 12:00:00.123456] [tid] ", UTC. */
 static size_t prefix_debug(char *buf, size_t size)
 {

@@ -89,7 +89,8 @@ void slots_destroy(struct slots *s);
  */
 void *slots_alloc(struct slots *s, uint32_t shard);
 
-/* Makes an allocated record LIVE with one pin, the caller's. Returns its id. */
+/* Makes an allocated record LIVE with one pin, the caller's. Returns its id.
+ * Lock held. */
 uint64_t slots_commit(struct slots *s, void *record);
 
 /* Gives an allocated record back that was never committed. Lock held. */

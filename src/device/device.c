@@ -2,7 +2,9 @@
 #include "device/device.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -10,7 +12,7 @@
 
 #define SLOW_STOP_MS 5000U
 /* For all threads together; the keeper waits a little longer than this. */
-#define JOIN_MS 3000U
+#define JOIN_SEC 3
 
 #define for_each_worker(dev, w)                                                \
 	for (unsigned int i_ = 0; i_ < VHOST_USER_QUEUES_MAX; i_++)            \
@@ -42,6 +44,7 @@ int device_init(struct device *dev, const struct arena *arena,
 	dev->queue_record = arena_section(arena, ARENA_QUEUES);
 	dev->inflight = arena_section(arena, ARENA_INFLIGHT);
 	dev->control_fd = control_fd;
+	dev->front_fd = -1;
 	return 0;
 }
 
@@ -56,14 +59,18 @@ static void close_fds(struct queue_record *rec)
 
 int device_destroy(struct device *dev)
 {
+	struct timespec deadline;
 	struct worker *w;
 	int r = 0;
 
+	for_each_worker(dev, w)
+		worker_stop(w);
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += JOIN_SEC;
 	for_each_worker(dev, w) {
 		struct queue_record *rec = w->queue.record;
 
-		/* One that hangs uses up the time of the others. */
-		if (worker_destroy(w, r < 0 ? 1 : JOIN_MS) < 0) {
+		if (worker_destroy(w, &deadline) < 0) {
 			r = -ETIMEDOUT;
 			continue;
 		}
@@ -92,14 +99,26 @@ int device_queue(struct device *dev, unsigned int index, struct worker **ret)
 	return 0;
 }
 
+static bool hung_up(const struct device *dev)
+{
+	struct pollfd p = { .fd = dev->front_fd, .events = POLLRDHUP };
+
+	return dev->front_fd >= 0 && poll(&p, 1, 0) > 0 &&
+	       p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+/* There is no way back from here: the memory that the request works on is to
+ * change. If the front-end gives up meanwhile, the keeper ends it all. */
 static void wait_outside(struct worker *w)
 {
-	while (gate_wait(&w->gate, SLOW_STOP_MS) < 0) {
-		const struct request *rq = &w->slot->rq;
+	const struct device *dev = w->dev;
 
-		log_warn("queue %u: still waiting for a request to end (opcode %u, unique %llu)",
-			 w->queue.index, rq->h.opcode,
-			 (unsigned long long)rq->h.unique);
+	while (gate_wait(&w->gate, SLOW_STOP_MS) < 0) {
+		log_warn("queue %u: still waiting for a request to end (opcode %u)",
+			 w->queue.index,
+			 (unsigned int)atomic_load(&w->slot->rq.acting));
+		if (hung_up(dev) && dev->on_hang_up)
+			dev->on_hang_up();
 	}
 }
 
@@ -113,12 +132,13 @@ static void close_all(struct device *dev)
 		wait_outside(w);
 }
 
-static void open_all(struct device *dev)
+/* But for @except, which may be NULL. */
+static void open_all(struct device *dev, const struct worker *except)
 {
 	struct worker *w;
 
 	for_each_worker(dev, w) {
-		if (!w->queue.mapped)
+		if (!w->queue.mapped || w == except)
 			continue;
 		gate_open(&w->gate);
 		worker_wake(w);
@@ -164,7 +184,7 @@ void device_run_exclusives(struct device *dev)
 		return;
 	close_all(dev);
 	run_exclusives(dev);
-	open_all(dev);
+	open_all(dev, NULL);
 }
 
 void device_quiesce(struct device *dev)
@@ -184,7 +204,7 @@ void device_resume(struct device *dev)
 		if (queue_map(&w->queue, dev->event_idx, false) < 0)
 			queue_unmap(&w->queue);
 	}
-	open_all(dev);
+	open_all(dev, NULL);
 }
 
 static int start_queue(struct device *dev, struct worker *w)
@@ -213,11 +233,12 @@ void device_hold(struct device *dev, struct worker *w)
 {
 	gate_close(&w->gate);
 	wait_outside(w);
-	if (atomic_load(&w->exclusive)) {
-		device_run_exclusives(dev);
-		gate_close(&w->gate);
-		wait_outside(w);
-	}
+	if (!atomic_load(&w->exclusive))
+		return;
+	close_all(dev);
+	run_exclusives(dev);
+	/* Not this one, not even for a moment: it would find the next INIT. */
+	open_all(dev, w);
 }
 
 int device_update(struct device *dev, struct worker *w)
@@ -240,6 +261,7 @@ uint16_t device_stop_queue(struct device *dev, struct worker *w)
 void device_reset(struct device *dev)
 {
 	struct worker *w;
+	int none = -1;
 
 	device_quiesce(dev);
 	for_each_worker(dev, w) {
@@ -247,9 +269,14 @@ void device_reset(struct device *dev)
 
 		queue_unmap(&w->queue);
 		queue_forget_requests(&w->queue);
+		(void)worker_set_kick(w, &none);
+		close_fds(rec);
 		rec->started = 0;
 		rec->enabled = 0;
+		rec->have_addr = 0;
+		rec->num = 0;
 		rec->last_avail = 0;
+		rec->used_idx = 0;
 	}
 	session_end(dev->session);
 }

@@ -30,6 +30,10 @@ struct device {
 	struct worker *worker[VHOST_USER_QUEUES_MAX]; /* NULL: never named */
 	bool event_idx; /* negotiated */
 	int control_fd; /* eventfd: the control thread is wanted */
+	int front_fd; /* the front-end's socket, borrowed; -1: none */
+	/* Called when the front-end goes away while a request keeps the control
+	 * thread waiting. NULL: nobody wants to know. */
+	void (*on_hang_up)(void);
 	atomic_bool memory_in_doubt; /* memmap_is_shared() is to be asked */
 };
 

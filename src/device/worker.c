@@ -101,7 +101,7 @@ static void wait_exclusive(struct worker *w)
 	if (!atomic_load(&w->exclusive))
 		return;
 	device_call_control(w->dev);
-	while (atomic_load(&w->exclusive))
+	while (atomic_load(&w->exclusive) && !atomic_load(&w->stop))
 		futex_wait(&w->exclusive, 1, 0);
 }
 
@@ -162,14 +162,10 @@ static void *worker_main(void *arg)
 
 void worker_run_exclusive(struct worker *w)
 {
-	struct request *rq = bind(w);
-	int r;
+	struct request *rq = &w->slot->rq;
 
-	rq->exclusive = true;
 	rq->queue_size = device_request_queue_size(w->dev);
-	r = fuse_serve(w->dev->session, rq);
-	ASSERT(r >= 0);
-	finish(w, r);
+	finish(w, fuse_serve_exclusive(w->dev->session, rq));
 	atomic_store(&w->exclusive, 0);
 	futex_wake(&w->exclusive);
 	worker_wake(w);
@@ -275,28 +271,19 @@ out_free:
 	return r;
 }
 
-static int join(struct worker *w, unsigned int ms)
-{
-	struct timespec end;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += ms / 1000;
-	end.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (end.tv_nsec >= 1000000000) {
-		end.tv_nsec -= 1000000000;
-		end.tv_sec++;
-	}
-	return -pthread_timedjoin_np(w->thread, NULL, &end);
-}
-
-int worker_destroy(struct worker *w, unsigned int ms)
+void worker_stop(struct worker *w)
 {
 	atomic_store(&w->stop, 1);
 	gate_close(&w->gate);
 	atomic_store(&w->exclusive, 0);
 	futex_wake(&w->exclusive);
 	worker_wake(w);
-	if (w->have_thread && join(w, ms) != 0)
+}
+
+int worker_destroy(struct worker *w, const struct timespec *deadline)
+{
+	if (w->have_thread &&
+	    pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, deadline))
 		return -ETIMEDOUT;
 	release(w);
 	return 0;

@@ -50,9 +50,15 @@ struct worker {
 /* Makes queue @index of the device; its thread comes with the first start. */
 int worker_create(struct device *dev, unsigned int index, struct worker **ret);
 
-/* Stops the thread, if there is one. -ETIMEDOUT if it hangs in a system call:
- * then nothing that it uses may be freed. */
-int worker_destroy(struct worker *w, unsigned int ms);
+/* Tells the thread to end, after the request that it is carrying out. */
+void worker_stop(struct worker *w);
+
+/*
+ * Waits for a stopped thread until @deadline (of the monotonic clock) and frees
+ * everything. -ETIMEDOUT if it hangs in a system call: then nothing is freed,
+ * since it may still use any of it.
+ */
+int worker_destroy(struct worker *w, const struct timespec *deadline);
 
 /* Starts the thread unless it runs. Control thread. */
 int worker_start_thread(struct worker *w);
@@ -64,7 +70,8 @@ int worker_set_kick(struct worker *w, int *fd);
 /* Makes the thread look at its gate and its ring. Any thread. */
 void worker_wake(struct worker *w);
 
-/* Carries out the request in the slot, as the only one. Control thread. */
+/* Carries out the decoded request in the slot. Control thread, all gates
+ * closed. */
 void worker_run_exclusive(struct worker *w);
 
 #endif

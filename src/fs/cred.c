@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/scope.h"
 
 /* To the system calls, this as an id means "leave it as it is". */
@@ -61,6 +62,12 @@ int cred_base_init(struct cred_base *base)
 	base->permitted[1] = data[1].permitted;
 	base->effective[0] = data[0].effective;
 	base->effective[1] = data[1].effective;
+	base->may_change =
+		data[0].effective & (1U << CAP_SETUID) &&
+		data[0].effective & (1U << CAP_SETGID);
+	if (!base->may_change && base->uid != 0)
+		log_info("without the right to become other users: what the guest's root creates belongs to uid %u, and its other users cannot create anything",
+			 base->uid);
 	r = set_groups(0, NULL);
 	return r == -EPERM ? 0 : r;
 }
@@ -93,7 +100,10 @@ static int enter(struct cred_scope *s, uid_t uid, gid_t gid, const gid_t *group)
 
 	if (uid == UNCHANGED || gid == UNCHANGED)
 		return -EINVAL;
-	if (group) {
+	if (!base->may_change && base->uid != 0 && uid == 0 && gid == 0)
+		return 0;
+	/* Without the right to it, one group less is what the caller gets. */
+	if (group && base->may_change) {
 		r = set_groups(1, group);
 		if (r < 0)
 			return r;
@@ -110,11 +120,11 @@ static int enter(struct cred_scope *s, uid_t uid, gid_t gid, const gid_t *group)
 		if (r < 0)
 			return r;
 		s->uid = true;
-		/* Leaving uid 0 has cleared the effective set. */
-		if (base->effective[0] & dac[0]) {
-			s->caps = true;
-			return set_effective(base, dac);
-		}
+	}
+	/* Leaving uid 0 clears the effective set; leaving another does not. */
+	if (uid != 0 && (base->effective[0] || base->effective[1])) {
+		s->caps = true;
+		return set_effective(base, dac);
 	}
 	return 0;
 }

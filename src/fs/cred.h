@@ -17,6 +17,7 @@
 enum cred_kind {
 	CRED_DAEMON, /* as the daemon itself */
 	CRED_CALLER, /* as the guest's user: what it creates is its own */
+	CRED_BY_OP, /* the op itself becomes the caller for a part of its work */
 	CRED_NO_FSETID, /* as the daemon, but set-id bits fall as for a user */
 };
 
@@ -26,6 +27,7 @@ struct cred_base {
 	gid_t gid;
 	uint32_t permitted[2]; /* capabilities, as capget(2) has them */
 	uint32_t effective[2];
+	bool may_change; /* CAP_SETUID and CAP_SETGID are there */
 };
 
 struct cred_scope {
@@ -40,8 +42,11 @@ int cred_base_init(struct cred_base *base);
 /*
  * Becomes (uid, gid), with *group as the only supplementary group unless it is
  * NULL. -EPERM if the daemon may not: then nothing has changed. The capability
- * to pass over permissions stays, since the guest's kernel has checked them
- * with all of the user's groups, which are not known here.
+ * to pass over permissions stays, and no other, since the guest's kernel has
+ * checked them with all of the user's groups, which are not known here.
+ *
+ * A daemon that may become nobody else stands for the guest's root as well as
+ * for its own user: cred_base_init() says so.
  */
 int cred_enter_caller(struct cred_scope *s, const struct cred_base *base,
 		      uid_t uid, gid_t gid, const gid_t *group);

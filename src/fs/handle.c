@@ -57,7 +57,7 @@ int handle_open(struct handle_table *t, enum handle_kind kind, int *fd_taken,
 	if (h) {
 		h->fd = fd_take(&fd);
 		h->kind = kind;
-		h->dir_pos = -1;
+		h->dir_pos = 0;
 		*ret_fh = slots_commit(&t->slots, h);
 	}
 	pthread_mutex_unlock(lock);

@@ -56,7 +56,7 @@ static int check_below_root(const struct fs *fs, int fd)
 		    stx.stx_mnt_id == below.stx_mnt_id)
 			return -ESTALE;
 		below = stx;
-		next = fd_openat(up >= 0 ? up : fd, "..",
+		next = fd_open_for_guest(up >= 0 ? up : fd, "..",
 				 O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
 		if (next < 0)
 			return next;
@@ -76,7 +76,7 @@ static int lookup_parent(struct fs *fs, const struct node_pin *dir,
 
 	if (!node_is_dir(dir))
 		return -ENOTDIR;
-	r = fd_openat(dir->fd, node_is_root(dir) ? "." : "..",
+	r = fd_open_for_guest(dir->fd, node_is_root(dir) ? "." : "..",
 		      O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (r < 0)
 		return r;
@@ -95,7 +95,7 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 	if (name_is_dot(name)) /* NFS export: the node itself, of any type */
 		fd = fd_dup(dir->fd);
 	else
-		fd = fd_openat(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
+		fd = fd_open_for_guest(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
 	return fd < 0 ? fd : lookup_fd(fs, &fd, ret);
 }
 

@@ -273,6 +273,7 @@ static int shards_init(struct node_table *t)
 	t->shard = aligned_alloc(64, SLOTS_SHARDS * sizeof(*t->shard));
 	if (!t->shard)
 		return -ENOMEM;
+	memset(t->shard, 0, SLOTS_SHARDS * sizeof(*t->shard));
 	buckets = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (buckets == MAP_FAILED)
@@ -350,7 +351,7 @@ void node_table_destroy(struct node_table *t)
 		slots_put(&t->slots, t->root);
 	if (t->slots.private)
 		slots_clear(&t->slots);
-	if (t->shard)
+	if (t->shard && t->shard[0].bucket)
 		munmap(t->shard[0].bucket, (size_t)SLOTS_SHARDS * BUCKETS_MAX *
 						   sizeof(uint32_t));
 	free(t->shard);

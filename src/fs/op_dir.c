@@ -73,7 +73,7 @@ static long read_entries(struct request *rq, uint64_t cookie, size_t size)
 	struct handle *h = rq->file.handle;
 	long n;
 
-	if (h->dir_pos != (off_t)cookie || cookie == 0) {
+	if (h->dir_pos != (off_t)cookie) {
 		h->dir_pos = -1;
 		if (lseek(rq->file.fd, (off_t)cookie, SEEK_SET) < 0)
 			return -errno;

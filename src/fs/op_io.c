@@ -93,8 +93,10 @@ static int reply_count(struct request *rq, uint64_t n)
 
 /*
  * An append of the guest is one of the host's: at the end of the file as it is
- * at that moment, whoever else appends. Not so what the guest's page cache
- * writes back: that belongs where it says.
+ * at that moment, whoever else appends. That holds for cached files too, whose
+ * place in the file the guest has guessed: if it is wrong, its cache is out of
+ * date until it sees the file's new size, but nobody's data is overwritten. Not
+ * so what the guest's page cache writes back: that belongs where it says.
  */
 static int write_flags(const struct fs *fs, const struct fuse_write_in *in)
 {
@@ -120,17 +122,12 @@ static ssize_t write_window(const struct request *rq, int n, uint64_t off,
 	return done < 0 ? -errno : done;
 }
 
-int op_write(struct fs *fs, struct request *rq)
+static int write_all(struct request *rq, int flags)
 {
 	const struct fuse_write_in *in = &rq->arg.write;
-	int flags = write_flags(fs, in);
-	uint64_t off = in->offset, end;
+	uint64_t off = in->offset;
 	size_t left = in->size;
 
-	if (rq->in.left != left)
-		return -EIO;
-	if (add_overflow(off, (uint64_t)left, &end) || end > INT64_MAX)
-		return -EFBIG;
 	while (left) {
 		size_t len;
 		int n = next_window(rq, &rq->in, left, off, &len);
@@ -146,6 +143,27 @@ int op_write(struct fs *fs, struct request *rq)
 		left -= (size_t)done;
 	}
 	return reply_count(rq, in->size - left);
+}
+
+int op_write(struct fs *fs, struct request *rq)
+{
+	const struct fuse_write_in *in = &rq->arg.write;
+	int flags = write_flags(fs, in), r;
+	pthread_mutex_t *lock;
+	uint64_t end;
+
+	if (rq->in.left != in->size)
+		return -EIO;
+	if (add_overflow(in->offset, (uint64_t)in->size, &end) ||
+	    end > INT64_MAX)
+		return -EFBIG;
+	if (!flags)
+		return write_all(rq, 0);
+	lock = &fs->append_lock[rq->h.nodeid % FS_APPEND_LOCKS];
+	pthread_mutex_lock(lock);
+	r = write_all(rq, flags);
+	pthread_mutex_unlock(lock);
+	return r;
 }
 
 /* syscalls: fallocate */

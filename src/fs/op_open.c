@@ -11,6 +11,8 @@
 #include "fs/op.h"
 #include "fs/reopen.h"
 
+#define CREATE_TRIES 8
+
 /* Makes a handle of *fd (consumed) and fills the reply. */
 static int enter_handle(struct fs *fs, int *fd, struct fuse_open_out *ret)
 {
@@ -55,17 +57,22 @@ static int create_new(struct fs *fs, const struct request *rq,
 {
 	const struct fuse_create_in *in = &rq->arg.create;
 	_cleanup_close_ int fd = -1, path_fd = -1;
+	struct cred_scope scope;
 	int r;
 
-	r = fd_openat(rq->node.fd, rq->name[0],
-		      (reopen_flags(in->flags) & ~O_TRUNC) | O_CREAT | O_EXCL |
-			      O_NOFOLLOW,
-		      in->mode & 07777);
+	r = request_enter_caller(fs, rq, &scope);
+	if (r < 0)
+		return r;
+	r = fd_open_for_guest(rq->node.fd, rq->name[0],
+			      (reopen_flags(in->flags) & ~O_TRUNC) | O_CREAT |
+				      O_EXCL | O_NOFOLLOW,
+			      in->mode & 07777);
+	cred_leave(&scope);
 	if (r < 0)
 		return r;
 	fd = r;
 	/* The node of this very file, whatever its name leads to by now. */
-	r = fd_openat(AT_FDCWD, fd_name(fd).s, O_PATH, 0);
+	r = fd_open_for_guest(AT_FDCWD, fd_name(fd).s, O_PATH, 0);
 	if (r < 0)
 		return r;
 	path_fd = r;
@@ -110,9 +117,16 @@ int op_create(struct fs *fs, struct request *rq)
 		return r;
 	if (reply_room(rq) < sizeof(entry) + sizeof(out))
 		return -ERANGE;
-	r = create_new(fs, rq, &entry, &fd);
-	if (r == -EEXIST && !(rq->arg.create.flags & O_EXCL))
+	/* Somebody on the host may remove the name and make it again meanwhile,
+	 * but not for ever. */
+	for (int tries = 0; tries < CREATE_TRIES; tries++) {
+		r = create_new(fs, rq, &entry, &fd);
+		if (r != -EEXIST || rq->arg.create.flags & O_EXCL)
+			break;
 		r = open_existing(fs, rq, &entry, &fd);
+		if (r != -ENOENT)
+			break;
+	}
 	if (r < 0)
 		return r;
 	r = enter_handle(fs, &fd, &out);
@@ -139,7 +153,8 @@ int op_flush(struct fs *fs, struct request *rq)
 {
 	int fd = fd_dup(rq->file.fd);
 
-	return fd < 0 ? fd : fd_close(&fd);
+	/* No descriptor left is nothing that close(2) may fail with. */
+	return fd < 0 ? 0 : fd_close(&fd);
 }
 
 /* syscalls: fsync fdatasync */

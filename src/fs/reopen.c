@@ -27,5 +27,5 @@ int reopen(const struct node_pin *node, int flags)
 		return -ELOOP;
 	if (!S_ISREG(type) && !S_ISDIR(type))
 		return -EBADF;
-	return fd_openat(AT_FDCWD, fd_name(node->fd).s, flags, 0);
+	return fd_open_for_guest(AT_FDCWD, fd_name(node->fd).s, flags, 0);
 }

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "fs/request.h"
 
+#include "fs/share.h"
+
+int request_enter_caller(const struct fs *fs, const struct request *rq,
+			 struct cred_scope *scope)
+{
+	return cred_enter_caller(scope, &fs->cred, rq->h.uid, rq->h.gid,
+				 rq->have_group ? &rq->group : NULL);
+}
+
 void request_bind(struct request *rq, const struct iovec *readable,
 		  size_t n_readable, const struct iovec *writable,
 		  size_t n_writable)
@@ -12,7 +21,6 @@ void request_bind(struct request *rq, const struct iovec *readable,
 		iobuf_limit(&rq->out, 0);
 	rq->body = 0;
 	rq->record = NULL;
-	rq->exclusive = false;
 	rq->op = NULL;
 	rq->have_group = false;
 	rq->node.table = NULL;

@@ -21,6 +21,7 @@
 #include "base/inflight.h"
 #include "base/iobuf.h"
 #include "base/scope.h"
+#include "fs/cred.h"
 #include "fs/handle.h"
 #include "fs/node.h"
 #include "wire/fuse.h"
@@ -32,7 +33,7 @@ struct session;
 /* What an op may return besides 0 and -errno, and fuse_serve() instead of a
  * length: it completes later, see device_complete(). */
 #define REQUEST_PARKED INT_MIN
-/* What fuse_serve() may return: to be served again while nothing else runs. */
+/* What fuse_serve() may return: to be carried out while nothing else runs. */
 #define REQUEST_EXCLUSIVE (INT_MIN + 1)
 
 /* Names of a request, with their NULs: a symlink's target and its name. */
@@ -84,7 +85,6 @@ struct request {
 	struct request_token token;
 	struct session *session;
 	uint32_t queue_size; /* descriptors of the request queues, for INIT */
-	bool exclusive; /* nothing else is being served */
 
 	/* Decoded: */
 	struct fuse_in_header h;
@@ -95,6 +95,8 @@ struct request {
 	bool have_group;
 	struct node_pin node; /* of h.nodeid, for ops that have one */
 	struct handle_pin file; /* of arg.fh, for ops on an open file */
+
+	_Atomic uint32_t acting; /* opcode that is being carried out, or 0 */
 
 	/* Scratch, of no meaning between requests. */
 	char names[REQUEST_NAMES_MAX];
@@ -110,6 +112,10 @@ struct request {
 void request_bind(struct request *rq, const struct iovec *readable,
 		  size_t n_readable, const struct iovec *writable,
 		  size_t n_writable);
+
+/* Becomes the caller of the request; see cred_enter_caller(). */
+int request_enter_caller(const struct fs *fs, const struct request *rq,
+			 struct cred_scope *scope);
 
 /* Appends to the reply's body. False if there is no room: -ERANGE, mostly. */
 static inline bool reply_put(struct request *rq, const void *p, size_t len)

@@ -52,6 +52,8 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	int r;
 
 	memset(fs, 0, sizeof(*fs));
+	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
+		pthread_mutex_init(&fs->append_lock[i], NULL);
 	policy_init(&fs->cache, cfg);
 	r = cred_base_init(&fs->cred);
 	if (r == 0)
@@ -67,6 +69,8 @@ void fs_destroy(struct fs *fs)
 {
 	handle_table_destroy(&fs->handles);
 	node_table_destroy(&fs->nodes);
+	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
+		pthread_mutex_destroy(&fs->append_lock[i]);
 }
 
 void fs_reset(struct fs *fs)

@@ -6,6 +6,7 @@
 #ifndef FS_SHARE_H
 #define FS_SHARE_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "config.h"
@@ -22,11 +23,15 @@ struct cache_policy {
 	uint32_t opendir_flags; /* FOPEN_* for directories */
 };
 
+#define FS_APPEND_LOCKS 64U
+
 struct fs {
 	struct node_table nodes;
 	struct handle_table handles;
 	struct cache_policy cache;
 	struct cred_base cred; /* who the daemon is */
+	/* An append that takes several calls is one piece: rank 16, by nodeid. */
+	pthread_mutex_t append_lock[FS_APPEND_LOCKS];
 	bool writeback; /* negotiated: the guest's cache holds dirty pages */
 };
 

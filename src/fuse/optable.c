@@ -56,7 +56,7 @@ static const struct fuse_op ops[] = {
 			      CRED_DAEMON, OP_DIR },
 	[FUSE_FSYNCDIR] = { "fsyncdir", op_fsyncdir, IN(fsync), 0, CRED_DAEMON,
 			    OP_NODE | OP_REDO },
-	[FUSE_CREATE] = { "create", op_create, IN(create), 1, CRED_CALLER,
+	[FUSE_CREATE] = { "create", op_create, IN(create), 1, CRED_BY_OP,
 			  OP_NODE | OP_WRITES | OP_EXT },
 	[FUSE_INTERRUPT] = { "interrupt", op_interrupt, IN(interrupt), 0,
 			     CRED_DAEMON, OP_NO_REPLY },

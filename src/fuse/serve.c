@@ -74,8 +74,7 @@ static int enter_cred(const struct fs *fs, const struct request *rq,
 {
 	switch (rq->op->cred) {
 	case CRED_CALLER:
-		return cred_enter_caller(scope, &fs->cred, rq->h.uid, rq->h.gid,
-					 rq->have_group ? &rq->group : NULL);
+		return request_enter_caller(fs, rq, scope);
 	case CRED_NO_FSETID:
 		if (rq->arg.write.write_flags & FUSE_WRITE_KILL_SUIDGID)
 			return cred_drop_fsetid(scope, &fs->cred);
@@ -95,11 +94,20 @@ static int act(struct fs *fs, struct request *rq)
 	if (r == 0) {
 		inflight_acting(rq->record, (uint16_t)rq->h.opcode,
 				rq->h.unique);
+		atomic_store_explicit(&rq->acting, rq->h.opcode,
+				      memory_order_relaxed);
 		r = rq->op->fn(fs, rq);
+		atomic_store_explicit(&rq->acting, 0, memory_order_relaxed);
 		cred_leave(&scope);
 	}
 	unpin(rq);
 	return r;
+}
+
+int fuse_serve_exclusive(struct session *s, struct request *rq)
+{
+	ASSERT(rq->op->flags & OP_EXCLUSIVE);
+	return reply_finish(rq, act(s->fs, rq));
 }
 
 int fuse_serve(struct session *s, struct request *rq)
@@ -109,7 +117,7 @@ int fuse_serve(struct session *s, struct request *rq)
 	rq->session = s;
 	if (r == 0 && !(rq->op->flags & OP_NO_SESSION) && !session_is_live(s))
 		r = -EIO;
-	if (r == 0 && rq->op->flags & OP_EXCLUSIVE && !rq->exclusive)
+	if (r == 0 && rq->op->flags & OP_EXCLUSIVE)
 		return REQUEST_EXCLUSIVE;
 	if (r == 0)
 		r = act(s->fs, rq);

@@ -9,10 +9,14 @@
  * thread that has its own file system context; none of the session's locks.
  *
  * Returns the number of bytes written into the reply (0 if there is none),
- * REQUEST_PARKED, or REQUEST_EXCLUSIVE if the request has to be bound and
- * served again with rq->exclusive set while nothing else is being served.
+ * REQUEST_PARKED, or REQUEST_EXCLUSIVE if fuse_serve_exclusive() has to carry
+ * it out while nothing else is being served.
  */
 int fuse_serve(struct session *s, struct request *rq);
+
+/* Goes on with what fuse_serve() has decoded: nothing is read again of what it
+ * has looked at. Returns the number of bytes written into the reply. */
+int fuse_serve_exclusive(struct session *s, struct request *rq);
 
 /*
  * Writes a reply without a body for a request that was parked. @out has the

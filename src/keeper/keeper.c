@@ -26,6 +26,7 @@ static void wanted_signals(sigset_t *set)
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGCHLD);
+	sigaddset(set, KEEPER_SIG_ENDING);
 }
 
 static int setup(struct keeper *k, int *listen_fd, int *root_fd)
@@ -72,50 +73,98 @@ static bool reap(pid_t worker, int *ret_status)
 	return false;
 }
 
-static int died(int wait_status, bool stopping)
+/* What the keeper knows of an end that is under way. */
+struct ending {
+	uint64_t deadline; /* ms of the monotonic clock; 0: nobody is to end */
+	int status; /* to return if the worker does not end by itself */
+	bool asked; /* by a signal to the keeper */
+	bool killed;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void begin_end(struct ending *e, int status)
+{
+	if (e->deadline)
+		return;
+	e->deadline = now_ms() + STOP_MS;
+	e->status = status;
+}
+
+static int exit_status(int wait_status, const struct ending *e)
 {
 	if (WIFEXITED(wait_status))
 		return WEXITSTATUS(wait_status);
-	if (stopping)
-		return STATUS_FAILED;
+	if (e->killed || e->asked)
+		return e->status;
 	log_error("the worker died of signal %d (%s)", WTERMSIG(wait_status),
 		  strsignal(WTERMSIG(wait_status)));
 	return STATUS_WORKER_DIED;
 }
 
-static struct timespec *timeout(long ms, struct timespec *ts)
+static void on_signal(const struct keeper *k, pid_t worker, struct ending *e,
+		      const siginfo_t *info)
 {
-	ts->tv_sec = ms / 1000;
-	ts->tv_nsec = ms % 1000 * 1000000;
-	return ts;
+	switch (info->si_signo) {
+	case SIGCHLD:
+		return;
+	case KEEPER_SIG_ENDING:
+		if (info->si_pid == worker)
+			begin_end(e, info->si_value.sival_int);
+		return;
+	default:
+		if (e->asked)
+			return;
+		log_info("%s: shutting down", strsignal(info->si_signo));
+		tell_worker_to_stop(k);
+		begin_end(e, STATUS_FAILED);
+		e->asked = true;
+	}
 }
 
-/* syscalls: rt_sigtimedwait wait4 kill write */
+/* Returns false when there is nothing left to wait for. */
+static bool on_deadline(pid_t worker, struct ending *e)
+{
+	if (e->killed)
+		return false; /* stuck in the host's kernel */
+	log_warn("the worker does not end: it is killed");
+	kill(worker, SIGKILL);
+	e->killed = true;
+	e->deadline = now_ms() + KILL_MS;
+	return true;
+}
+
+/* syscalls: rt_sigtimedwait wait4 kill write clock_gettime */
 static int watch(const struct keeper *k, pid_t worker, const sigset_t *set)
 {
-	bool stopping = false, killed = false;
-	struct timespec ts;
-	int status, sig;
+	struct ending e = { 0 };
+	int status;
 
 	for (;;) {
-		struct timespec *t = NULL;
+		struct timespec ts = { 0 };
+		siginfo_t info;
+		int sig;
 
-		if (stopping)
-			t = timeout(killed ? KILL_MS : STOP_MS, &ts);
-		sig = sigtimedwait(set, NULL, t);
-		if (reap(worker, &status))
-			return died(status, stopping);
-		if (sig < 0 && errno == EAGAIN) {
-			if (killed)
-				return STATUS_FAILED; /* stuck in the kernel */
-			log_warn("the worker does not stop: it is killed");
-			kill(worker, SIGKILL);
-			killed = true;
-		} else if (sig > 0 && sig != SIGCHLD && !stopping) {
-			log_info("%s: shutting down", strsignal(sig));
-			tell_worker_to_stop(k);
-			stopping = true;
+		if (e.deadline) {
+			uint64_t now = now_ms();
+			uint64_t left = e.deadline > now ? e.deadline - now : 0;
+
+			ts.tv_sec = (time_t)(left / 1000);
+			ts.tv_nsec = (long)(left % 1000) * 1000000;
 		}
+		sig = sigtimedwait(set, &info, e.deadline ? &ts : NULL);
+		if (reap(worker, &status))
+			return exit_status(status, &e);
+		if (sig > 0)
+			on_signal(k, worker, &e, &info);
+		else if (errno == EAGAIN && !on_deadline(worker, &e))
+			return e.status;
 	}
 }
 
@@ -132,6 +181,7 @@ int keeper_run(const struct config *cfg, int *listen_fd, int *root_fd,
 	wanted_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 
+	log_before_clone();
 	worker = start_worker();
 	if (worker == 0) {
 		*ret_in_worker = true;

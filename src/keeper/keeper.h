@@ -11,6 +11,7 @@
 #ifndef KEEPER_KEEPER_H
 #define KEEPER_KEEPER_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "base/arena.h"
@@ -22,6 +23,9 @@ enum {
 	STATUS_FAILED = 1, /* start-up failed, a signal, a front-end's fault */
 	STATUS_WORKER_DIED = 70, /* the worker was killed, or a bug killed it */
 };
+
+/* The worker's "I am about to end", with its status as the signal's value. */
+#define KEEPER_SIG_ENDING SIGUSR1
 
 struct keeper {
 	struct arena arena;

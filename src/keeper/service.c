@@ -49,10 +49,16 @@ void service_arena_sizes(size_t sizes[ARENA_SECTIONS])
 /* syscalls: rt_sigprocmask prctl getppid */
 static int follow_keeper(pid_t keeper)
 {
-	sigset_t all;
+	/* Raised by the thread's own doing: SIGBUS has a handler (memmap.c), the
+	 * others end the worker, which they could not do if they were blocked. */
+	static const int own[] = { SIGBUS, SIGSEGV, SIGILL, SIGFPE,
+				   SIGABRT, SIGTRAP, SIGSYS };
+	sigset_t set;
 
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
+	sigfillset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		sigdelset(&set, own[i]);
+	sigprocmask(SIG_SETMASK, &set, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
 	return getppid() == keeper ? 0 : -ESRCH;
@@ -74,6 +80,21 @@ static int enter_fd_directory(void)
 	return fchdir(fd) < 0 ? -errno : 0;
 }
 
+/* From now on the end is near: the keeper sees to it that it comes, even if a
+ * thread is stuck in a system call. syscalls: rt_sigqueueinfo */
+static void announce_end(int status)
+{
+	const union sigval v = { .sival_int = status };
+
+	(void)sigqueue(getppid(), KEEPER_SIG_ENDING, v);
+}
+
+/* The front-end went away while the control thread waits for a request. */
+static void on_hang_up(void)
+{
+	announce_end(STATUS_OK);
+}
+
 static int init(struct service *s, const struct config *cfg, struct keeper *k)
 {
 	size_t sizes[ARENA_SECTIONS];
@@ -87,6 +108,7 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 	r = arena_attach(k->arena.fd, sizes, &s->arena);
 	if (r < 0)
 		return r;
+	fd_set_reserve();
 	r = enter_fd_directory();
 	if (r < 0)
 		return log_err(r, "/proc/self/fd");
@@ -103,6 +125,7 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 		.stop_fd = k->stop_fd,
 	};
 	r = device_init(&s->dev, &s->arena, &s->session, s->control_fd);
+	s->dev.on_hang_up = on_hang_up;
 	return r < 0 ? r : memmap_catch_sigbus(&s->dev.map, s->control_fd);
 }
 
@@ -123,7 +146,7 @@ int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
 {
 	static struct service s;
 	enum server_end end;
-	int r = follow_keeper(keeper);
+	int r = follow_keeper(keeper), status;
 
 	if (r == 0)
 		r = init(&s, cfg, k);
@@ -132,6 +155,8 @@ int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
 		return STATUS_FAILED;
 	}
 	end = server_run(&s.server, &k->listen_fd);
+	status = end == SERVER_DISCONNECTED ? STATUS_OK : STATUS_FAILED;
+	announce_end(status);
 	destroy(&s);
-	return end == SERVER_DISCONNECTED ? STATUS_OK : STATUS_FAILED;
+	return status;
 }

@@ -20,7 +20,7 @@ enum msg_result {
 enum msg_state {
 	ST_ANY = 0,
 	ST_OWNED = 1 << 0, /* after SET_OWNER */
-	ST_STOPPED = 1 << 1, /* the ring that it names is stopped */
+	ST_STOPPED = 1 << 1, /* the ring that it names is stopped or disabled */
 };
 
 #define MSG_NO_FEATURE 0xff

@@ -16,7 +16,7 @@ static int find_queue(struct server *s, const struct msg *m, uint32_t index,
 		return log_err(r, "front-end: %s for queue %u",
 			       msg_row(m->h.request)->name, index);
 	if (msg_row(m->h.request)->state & ST_STOPPED &&
-	    (*ret)->queue.record->started) {
+	    (*ret)->queue.record->started && (*ret)->queue.record->enabled) {
 		log_error("front-end: %s while queue %u runs",
 			  msg_row(m->h.request)->name, index);
 		return -EPROTO;
@@ -49,6 +49,8 @@ int on_set_vring_num(struct server *s, struct msg *m)
 
 	if (r < 0)
 		return r;
+	/* User-Mode Linux only disables its rings before it sets them anew. */
+	w->fresh = true;
 	return wrong_value(m, w->queue.index,
 			   queue_set_num(&w->queue, m->p.state.num));
 }
@@ -65,6 +67,9 @@ int on_set_vring_addr(struct server *s, struct msg *m)
 	device_hold(s->dev, w);
 	r = queue_set_addr(&w->queue, a->desc, a->avail, a->used, a->log,
 			   a->flags);
+	/* QEMU leaves out the memory that it has no descriptor for. */
+	if (s->dev->map.n == 0)
+		return msg_not_shared();
 	/* A wrong address is said here, not at the start. */
 	if (r == 0)
 		r = queue_check_addr(&w->queue, s->dev->event_idx);
@@ -80,6 +85,7 @@ int on_set_vring_base(struct server *s, struct msg *m)
 
 	if (r < 0)
 		return r;
+	w->fresh = true;
 	return wrong_value(m, w->queue.index,
 			   queue_set_base(&w->queue, m->p.state.num));
 }
@@ -148,7 +154,11 @@ int on_set_vring_call(struct server *s, struct msg *m)
 		return r;
 	device_hold(s->dev, w);
 	queue_set_fd(&w->queue.record->call_fd, &fd);
-	return update(s, w);
+	r = update(s, w);
+	/* What was completed before had nobody to tell. */
+	if (r == 0)
+		queue_notify_anyway(&w->queue);
+	return r;
 }
 
 int on_set_vring_err(struct server *s, struct msg *m)

@@ -195,7 +195,9 @@ enum server_end server_run(struct server *s, int *listen_fd)
 	}
 	log_info("Client connected, servicing requests");
 	sock_init(&s->sock, fd);
+	s->dev->front_fd = fd;
 	end = serve(s);
+	s->dev->front_fd = -1;
 	sock_close(&s->sock);
 	queue_set_fd(&s->record->backend_fd, &none);
 	return end;

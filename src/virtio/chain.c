@@ -87,8 +87,8 @@ static const char *add_piece(struct walk *w, uint64_t gpa, uint32_t len)
 	size_t *n = w->writing ? &c->n_write : &c->n_read;
 
 	w->bytes += len;
-	if (w->bytes > UINT32_MAX)
-		return "is longer than 4 GiB";
+	if (w->bytes > CHAIN_BYTES_MAX)
+		return "is longer than 256 MiB";
 	while (len) {
 		struct iovec *next = &c->iov[c->n_read + c->n_write];
 		size_t now;

@@ -21,6 +21,10 @@
 #define CHAIN_DESC_MAX WIRE_VRING_SIZE_MAX
 #define CHAIN_IOV_MAX (CHAIN_DESC_MAX + MEMMAP_REGIONS_MAX)
 
+/* Bytes of a chain in each direction: several times what the largest request
+ * of a guest with 64 KiB pages has, and far from what an int can count. */
+#define CHAIN_BYTES_MAX (256U << 20)
+
 struct chain {
 	uint16_t head; /* what goes on the used ring */
 	uint32_t start_no; /* of the ring, when it was popped */

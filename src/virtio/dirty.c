@@ -65,8 +65,15 @@ void dirty_mark_gpa(struct dirty *d, uint64_t gpa, uint64_t len)
 
 void dirty_mark(struct dirty *d, const void *ptr, size_t len)
 {
+	const char *p = ptr;
 	uint64_t gpa;
+	size_t now;
 
-	if (memmap_to_gpa(d->map, ptr, &gpa))
-		dirty_mark_gpa(d, gpa, len);
+	/* Regions that are neighbours here need not be so in the guest. */
+	while (len && memmap_to_gpa(d->map, p, &gpa, &now)) {
+		now = min_size(now, len);
+		dirty_mark_gpa(d, gpa, now);
+		p += now;
+		len -= now;
+	}
 }

@@ -36,7 +36,7 @@ static inline bool dirty_logging(const struct dirty *d)
 /* Marks [gpa, gpa + len); what lies beyond the log is not marked. */
 void dirty_mark_gpa(struct dirty *d, uint64_t gpa, uint64_t len);
 
-/* The same for memory given by pointer, within one region. */
+/* The same for guest memory given by pointer. */
 void dirty_mark(struct dirty *d, const void *ptr, size_t len);
 
 #endif

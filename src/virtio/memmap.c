@@ -2,6 +2,7 @@
 #include "virtio/memmap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <string.h>
@@ -45,7 +46,8 @@ static int map_region(struct region *r, uint64_t size, uint64_t mmap_offset,
 		return -EINVAL;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (end > (uint64_t)st.st_size)
+	/* Other kinds (a DAX device) have no size; mmap() says what fits. */
+	if (S_ISREG(st.st_mode) && end > (uint64_t)st.st_size)
 		return -EINVAL;
 	e = file_page_size(fd, &r->page);
 	if (e < 0)
@@ -205,7 +207,8 @@ void *memmap_uaddr(const struct memmap *m, uint64_t uaddr, size_t len)
 	return NULL;
 }
 
-bool memmap_to_gpa(const struct memmap *m, const void *ptr, uint64_t *ret_gpa)
+bool memmap_to_gpa(const struct memmap *m, const void *ptr, uint64_t *ret_gpa,
+		   size_t *ret_len)
 {
 	const char *p = ptr;
 
@@ -214,6 +217,7 @@ bool memmap_to_gpa(const struct memmap *m, const void *ptr, uint64_t *ret_gpa)
 
 		if (p >= r->hva && p < r->hva + (r->end - r->gpa)) {
 			*ret_gpa = r->gpa + (uint64_t)(p - r->hva);
+			*ret_len = (size_t)(r->end - *ret_gpa);
 			return true;
 		}
 	}
@@ -230,12 +234,17 @@ static bool region_is_zero(const struct region *r)
 {
 	off_t start = (off_t)r->record->mmap_offset;
 	off_t end = start + (off_t)r->record->size, at = start, hole;
+	/* Opened anew, as the position of the other is the front-end's too. */
+	_cleanup_close_ int fd = fd_openat(AT_FDCWD,
+					   fd_name(r->record->fd).s, O_RDONLY, 0);
 
+	if (fd < 0)
+		return false;
 	for (;;) {
-		at = lseek(r->record->fd, at, SEEK_DATA);
+		at = lseek(fd, at, SEEK_DATA);
 		if (at < 0 || at >= end)
 			return at >= 0 || errno == ENXIO;
-		hole = lseek(r->record->fd, at, SEEK_HOLE);
+		hole = lseek(fd, at, SEEK_HOLE);
 		if (hole < 0)
 			return false;
 		if (hole > end)

@@ -75,8 +75,12 @@ void *memmap_gpa(const struct memmap *m, uint64_t gpa, size_t len,
 /* The pointer for all of [uaddr, uaddr + len), front-end addresses, or NULL. */
 void *memmap_uaddr(const struct memmap *m, uint64_t uaddr, size_t len);
 
-/* The guest address of a pointer that memmap_gpa() gave. False if it is none. */
-bool memmap_to_gpa(const struct memmap *m, const void *ptr, uint64_t *ret_gpa);
+/*
+ * The guest address of a pointer that memmap_gpa() gave, and in *ret_len how
+ * many bytes from there on lie in the same region. False if it is none.
+ */
+bool memmap_to_gpa(const struct memmap *m, const void *ptr, uint64_t *ret_gpa,
+		   size_t *ret_len);
 
 /*
  * False if every byte of the guest's memory is zero: then the guest runs in a

@@ -300,6 +300,9 @@ int queue_pop_done(struct queue *q, struct chain *c, uint64_t *ret_unique,
 	struct inflight *fl;
 	uint32_t head;
 
+	if (atomic_load_explicit(&q->done, memory_order_relaxed) ==
+	    QUEUE_NO_HEAD)
+		return 0;
 	if (atomic_load_explicit(&q->broken, memory_order_relaxed))
 		return -EBADMSG;
 	pthread_mutex_lock(&q->lock);
@@ -408,6 +411,14 @@ void queue_notify(struct queue *q)
 	    write(q->record->call_fd, &one, sizeof(one)) < 0)
 		log_debug("queue %u: cannot notify the guest: %s", q->index,
 			  strerror(errno));
+}
+
+void queue_notify_anyway(struct queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->notified_valid = false;
+	pthread_mutex_unlock(&q->lock);
+	queue_notify(q);
 }
 
 bool queue_arm(struct queue *q)

@@ -61,7 +61,8 @@ struct queue {
 	pthread_mutex_t lock _cacheline_; /* rank 30 */
 	uint16_t notified; /* lock: used index at the last notification */
 	bool notified_valid; /* lock: false until the first after a start */
-	uint32_t done; /* lock: parked requests now complete, a list by head */
+	/* lock to write: parked requests that are complete now, a list by head */
+	_Atomic uint32_t done;
 	uint32_t *done_next; /* lock */
 };
 
@@ -137,6 +138,9 @@ int queue_pop_done(struct queue *q, struct chain *c, uint64_t *ret_unique,
 
 /* Interrupts the guest if its event index asks for it. Any thread. */
 void queue_notify(struct queue *q);
+
+/* The same, whatever the guest asks for: its interrupt is a new one. */
+void queue_notify_anyway(struct queue *q);
 
 /*
  * Before the popping thread sleeps: asks the guest for a kick. Returns true if

@@ -18,9 +18,6 @@
 /* fuse_init_in before 7.36 ends after the first flags. */
 #define WIRE_FUSE_INIT_IN_MIN 16U
 
-/* Opcodes above this are not in the protocol (CUSE aside). */
-#define WIRE_FUSE_OPCODE_MAX 64U
-
 /* 7.39 */
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
