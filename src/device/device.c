@@ -65,7 +65,7 @@ int device_destroy(struct device *dev)
 
 	for_each_worker(dev, w)
 		worker_stop(w);
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	clock_gettime(CLOCK_REALTIME, &deadline);
 	deadline.tv_sec += JOIN_SEC;
 	for_each_worker(dev, w) {
 		struct queue_record *rec = w->queue.record;

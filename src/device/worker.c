@@ -283,7 +283,7 @@ void worker_stop(struct worker *w)
 int worker_destroy(struct worker *w, const struct timespec *deadline)
 {
 	if (w->have_thread &&
-	    pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, deadline))
+	    pthread_timedjoin_np(w->thread, NULL, deadline))
 		return -ETIMEDOUT;
 	release(w);
 	return 0;

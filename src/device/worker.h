@@ -54,7 +54,7 @@ int worker_create(struct device *dev, unsigned int index, struct worker **ret);
 void worker_stop(struct worker *w);
 
 /*
- * Waits for a stopped thread until @deadline (of the monotonic clock) and frees
+ * Waits for a stopped thread until @deadline (of the real-time clock) and frees
  * everything. -ETIMEDOUT if it hangs in a system call: then nothing is freed,
  * since it may still use any of it.
  */

@@ -13,6 +13,7 @@
 
 #include "base/checked.h"
 #include "base/fd.h"
+#include "base/guestmem.h"
 
 void memmap_init(struct memmap *m, struct region_record *records)
 {
@@ -226,7 +227,12 @@ bool memmap_to_gpa(const struct memmap *m, const void *ptr, uint64_t *ret_gpa,
 
 static bool all_zero(const char *p, size_t len)
 {
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+	bool zero;
+
+	guestmem_begin();
+	zero = len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+	guestmem_end();
+	return zero;
 }
 
 /* Holes are passed over: a look at them would fill them. syscalls: lseek */
