@@ -54,6 +54,7 @@ static int serve(const struct config *cfg, bool *ret_in_worker)
 	}
 	if (rlimit_raise_nofile(cfg->rlimit_nofile) < 0)
 		return STATUS_FAILED;
+	keeper_block_signals();
 	if (listener_open(cfg, &listener) < 0)
 		return STATUS_FAILED;
 	log_info("Waiting for vhost-user socket connection...");

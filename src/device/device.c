@@ -220,11 +220,11 @@ static int start_queue(struct device *dev, struct worker *w)
 		queue_unmap(&w->queue);
 		return r;
 	}
-	gate_open(&w->gate);
-	worker_wake(w);
 	log_debug("queue %u runs: %u descriptors from index %u",
 		  w->queue.index, w->queue.record->num,
 		  w->queue.record->last_avail);
+	gate_open(&w->gate);
+	worker_wake(w);
 	return 0;
 }
 

@@ -29,6 +29,14 @@ static void wanted_signals(sigset_t *set)
 	sigaddset(set, KEEPER_SIG_ENDING);
 }
 
+void keeper_block_signals(void)
+{
+	sigset_t set;
+
+	wanted_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int setup(struct keeper *k, int *listen_fd, int *root_fd)
 {
 	size_t sizes[ARENA_SECTIONS];
@@ -178,9 +186,6 @@ int keeper_run(const struct config *cfg, int *listen_fd, int *root_fd,
 	*ret_in_worker = false;
 	if (setup(&k, listen_fd, root_fd) < 0)
 		return STATUS_FAILED;
-	wanted_signals(&set);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-
 	log_before_clone();
 	worker = start_worker();
 	if (worker == 0) {
@@ -191,5 +196,6 @@ int keeper_run(const struct config *cfg, int *listen_fd, int *root_fd,
 		log_err(worker, "cannot start the worker");
 		return STATUS_FAILED;
 	}
+	wanted_signals(&set);
 	return watch(&k, worker, &set);
 }

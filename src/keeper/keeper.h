@@ -34,6 +34,10 @@ struct keeper {
 	int root_fd; /* O_PATH, the share */
 };
 
+/* Blocks the signals that the keeper will wait for: from the moment when there
+ * is something to be cleaned up, they must not end the process by themselves. */
+void keeper_block_signals(void);
+
 /*
  * Starts the worker and waits for its end. Returns the exit status, in the
  * keeper and in the worker; *ret_in_worker tells which of them this is. In the

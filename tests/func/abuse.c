@@ -37,6 +37,7 @@ START_TEST(memory_that_vanishes_ends_the_session_in_plain_words)
 	ring_kick_always(&fx.v.ring[1]);
 	expect_status(1, 5000);
 	ck_assert(daemon_log_has(&fx.d, "vanished"));
+	call_free(&c);
 	daemon_discard(&fx.d);
 }
 END_TEST

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* How a daemon ends, and what it leaves behind over many sessions (row 21; DESIGN 5, 8). */
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 
@@ -134,23 +135,41 @@ START_TEST(signal_under_load)
 }
 END_TEST
 
-static bool process_exists(pid_t pid)
+static bool is_dead(const char *stat_path)
 {
-	char path[64], line[256];
-	bool alive = false;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-
-	FILE *f = fopen(path, "re");
+	FILE *f = fopen(stat_path, "re");
+	char line[256];
+	bool dead = true;
 
 	if (!f)
-		return false;
+		return true;
 	if (fgets(line, sizeof(line), f)) {
 		char *state = strrchr(line, ')');
 
-		alive = state && state[2] != 'Z' && state[2] != 'X';
+		dead = !state || state[2] == 'Z' || state[2] == 'X';
 	}
 	fclose(f);
+	return dead;
+}
+
+/* True while any thread lives: the first may be dead, and the rest still hold descriptors. */
+static bool process_exists(pid_t pid)
+{
+	char path[300];
+	bool alive = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+
+	DIR *tasks = opendir(path);
+
+	for (struct dirent *e; tasks && (e = readdir(tasks));) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", pid, e->d_name);
+		alive |= !is_dead(path);
+	}
+	if (tasks)
+		closedir(tasks);
 	return alive;
 }
 
