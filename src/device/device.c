@@ -281,6 +281,15 @@ void device_reset(struct device *dev)
 	session_end(dev->session);
 }
 
+void device_end_session(struct device *dev)
+{
+	if (!session_is_live(dev->session))
+		return;
+	device_quiesce(dev);
+	session_end(dev->session);
+	device_resume(dev);
+}
+
 uint32_t device_request_queue_size(const struct device *dev)
 {
 	uint32_t size = 0;

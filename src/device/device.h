@@ -78,6 +78,9 @@ uint16_t device_stop_queue(struct device *dev, struct worker *w);
 /* As the device was before any set-up: rings, session, in-flight requests. */
 void device_reset(struct device *dev);
 
+/* Drops what the guest holds, as a DESTROY would. */
+void device_end_session(struct device *dev);
+
 /* Carries out requests that need to be alone, if any waits. */
 void device_run_exclusives(struct device *dev);
 

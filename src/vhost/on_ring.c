@@ -85,6 +85,13 @@ int on_set_vring_base(struct server *s, struct msg *m)
 
 	if (r < 0)
 		return r;
+	/*
+	 * A ring that goes on goes on where it stopped. From anywhere else it
+	 * is a new driver's, whose device was reset: the guest was, most likely,
+	 * and may never mount again. What it held ends here, not at its INIT.
+	 */
+	if (m->p.state.num != w->queue.record->last_avail)
+		device_end_session(s->dev);
 	w->fresh = true;
 	return wrong_value(m, w->queue.index,
 			   queue_set_base(&w->queue, m->p.state.num));
