@@ -224,8 +224,8 @@ static int set_subopt(struct options *o, char *item)
 		if (strcmp(item, subopts[i].name) != 0)
 			continue;
 		if (subopts[i].wants_value != (v.text != NULL)) {
-			log_error("-o %s %s a value", item,
-				  v.text ? "takes no" : "wants");
+			log_error("-o %s %s value", item,
+				  v.text ? "takes no" : "wants a");
 			return -EINVAL;
 		}
 		return subopts[i].set(o, v);

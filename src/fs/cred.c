@@ -72,7 +72,8 @@ int cred_base_init(struct cred_base *base)
 	return r == -EPERM ? 0 : r;
 }
 
-/* Undoes what was done, in the opposite order. */
+/* The user first, to whom a thread may always return; then what capabilities
+ * it had, which the rest may need. */
 void cred_leave(struct cred_scope *s)
 {
 	const struct cred_base *base = s->base;
@@ -82,12 +83,12 @@ void cred_leave(struct cred_scope *s)
 		return;
 	if (s->uid)
 		r |= set_uid(base->uid);
+	if (s->caps)
+		r |= set_effective(base, base->effective);
 	if (s->gid)
 		r |= set_gid(base->gid);
 	if (s->groups)
 		r |= set_groups(0, NULL);
-	if (s->caps)
-		r |= set_effective(base, base->effective);
 	ASSERT(r == 0);
 	memset(s, 0, sizeof(*s));
 }
@@ -121,12 +122,11 @@ static int enter(struct cred_scope *s, uid_t uid, gid_t gid, const gid_t *group)
 			return r;
 		s->uid = true;
 	}
-	/* Leaving uid 0 clears the effective set; leaving another does not. */
-	if (uid != 0 && (base->effective[0] || base->effective[1])) {
-		s->caps = true;
-		return set_effective(base, dac);
-	}
-	return 0;
+	/* Leaving uid 0 clears the effective set, be it now or on the way back;
+	 * leaving another does not. */
+	s->caps = (base->effective[0] || base->effective[1]) &&
+		  (uid != 0 || s->uid);
+	return s->caps && uid != 0 ? set_effective(base, dac) : 0;
 }
 
 int cred_enter_caller(struct cred_scope *s, const struct cred_base *base,

@@ -73,6 +73,8 @@ static long read_entries(struct request *rq, uint64_t cookie, size_t size)
 	struct handle *h = rq->file.handle;
 	long n;
 
+	if (cookie > INT64_MAX)
+		return -EINVAL;
 	if (h->dir_pos != (off_t)cookie) {
 		h->dir_pos = -1;
 		if (lseek(rq->file.fd, (off_t)cookie, SEEK_SET) < 0)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+#   make            build/virtiofsd
+#   make check      all tests; the guests run a part of their matrix that has each value once
+#   make check-all  all tests, all of the matrix
+#   make check-unit the quick ones: meson's suites on the release build, no guests
+#   make demo DIR=path [CMD='...'] [KERNEL=6.1|6.12] [QUEUES=N] [CACHE=mode]
+#                   a small guest with that folder at /mnt: a shell, or one command
+#   make install    as meson does it; DESTDIR is honoured
+#   make clean      all that was built (downloaded kernels stay: make distclean)
+
+export DIR KERNEL QUEUES CACHE VIRTIOFSD
+# The text of CMD as it was given: make shall not look for variables in it.
+unexport CMD
+demo: export DEMO_CMD := $(value CMD)
+
+all: build/virtiofsd
+
+build/virtiofsd: FORCE
+	@tools/setup --missing build
+	@tools/build build
+
+check:
+	@tools/check
+
+check-all:
+	@GUEST_MATRIX=full tools/check
+
+check-unit: build/virtiofsd
+	@meson test -C build --no-rebuild --print-errorlogs
+
+demo:
+	@tools/setup demo >&2
+	@[ -n "$$VIRTIOFSD" ] || tools/build build >&2
+	@CMD=$$DEMO_CMD tools/demo
+
+install: build/virtiofsd
+	@meson install -C build --no-rebuild
+
+clean:
+	@rm -rf build-asan build-tsan
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name guest ! -name apt -exec rm -rf {} +
+
+distclean:
+	@rm -rf build build-asan build-tsan
+
+FORCE:
+.PHONY: all check check-all check-unit demo install clean distclean FORCE

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fixtures of the guest tests: which guests there are, and a place to work in.
+
+The matrix is kernel x request queues x cache mode. GUEST_MATRIX=small (the default) takes
+four guests that have each value, and each pair of kernel and queues, once; full takes all
+sixteen. Tests share guests: `config` is the outermost loop, and a guest is booted anew
+only after a test has ended it, or broken it.
+
+    guest   the machine of the present config, with its share mounted at /mnt
+    place   a new folder on it, seen from both sides
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import vm  # noqa: E402
+
+KERNELS = ("6.1", "6.12")
+CACHES = ("auto", "always", "never", "metadata")
+SMALL = (("6.1", 1, "auto"), ("6.12", 2, "always"), ("6.1", 2, "never"), ("6.12", 1, "metadata"))
+FULL = tuple(itertools.product(KERNELS, (1, 2), CACHES))
+MATRIX = FULL if os.environ.get("GUEST_MATRIX") == "full" else SMALL
+
+# Both sides run commands with these.
+ENVIRONMENT = {
+    "LC_ALL": "C", "TZ": "UTC", "HOME": "/root",
+    "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
+    "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org",
+    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+    "GIT_COMMITTER_NAME": "C", "GIT_COMMITTER_EMAIL": "c@example.org",
+    "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+}
+EXPORTS = "export " + " ".join("%s='%s'" % v for v in ENVIRONMENT.items()) + "; umask 022; "
+
+# What a sanitizer says in the log of a daemon that was built with one.
+ALARMS = ("Sanitizer", "runtime error:")
+
+
+# A time limit that ends pytest leaves nothing behind either.
+signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+# No name is used twice: a guest may still know what the host has removed.
+numbers = itertools.count(1)
+
+
+def config_id(config):
+    return "%s-%dq-%s" % config
+
+
+class Pool:
+    """At most one guest at a time: the one that tests share."""
+
+    def __init__(self):
+        self.guest = None
+        self.config = None
+
+    def get(self, config):
+        if self.guest and (config != self.config or not self.usable()):
+            self.drop()
+        if not self.guest:
+            self.config = config
+            kernel, queues, cache = config
+            guest = self.guest = vm.Guest([vm.Share(work_folder(), cache=cache)],
+                                          kernel=kernel, queues=queues)
+            guest.start()
+            guest.before = descriptor_kinds(guest.shares[0])
+            guest.mount()
+        return self.guest
+
+    def usable(self):
+        guest = self.guest
+        if not guest.agent or guest.trouble() or guest.qemu.poll() is not None:
+            return False
+        try:
+            guest.run("grep -q ' /mnt ' /proc/mounts || mount -t virtiofs share /mnt", timeout=20)
+        except vm.GuestError:
+            return False
+        return True
+
+    def drop(self):
+        guest, self.guest = self.guest, None
+        if not guest:
+            return
+        log = ""
+        try:
+            if guest.agent and not guest.trouble():
+                guest.power_off()
+            for share in guest.shares:
+                share.stop()
+                log += share.log() if share.log_path else ""
+        finally:
+            guest.leave()
+            for share in guest.shares:
+                remove_work_folder(share.path)
+        alarms(log)
+
+
+def alarms(log):
+    for word in ALARMS:
+        assert word not in log, "the daemon's log:\n" + log[log.index(word) - 200:][:8000]
+
+
+locks = {}                              # of the folders that work_folder() has made
+
+
+def work_folder():
+    """A folder to share. It is on the disk that build/ is on."""
+    folder, lock = vm.run_folder(short=False)
+    path = os.path.join(folder, "share")
+    os.mkdir(path, 0o755)
+    locks[path] = lock
+    return path
+
+
+def remove_work_folder(path):
+    vm.remove_run_folder(os.path.dirname(path), locks.pop(path))
+
+
+def descriptor_kinds(share):
+    """descriptors(), with the numbers of sockets and pipes left out."""
+    kinds = {}
+    for link, n in share.settled_descriptors().items():
+        kind = link.split(":[")[0] if link.startswith(("socket:", "pipe:")) else link
+        kinds[kind] = kinds.get(kind, 0) + n
+    return kinds
+
+
+def host_run(command, folder, kernel, timeout=120, check=True):
+    """The host's counterpart of Guest.run()."""
+    env = dict(ENVIRONMENT, PATH=os.path.join(vm.BUILD, kernel) + ":/usr/sbin:/usr/bin")
+    done = subprocess.run(["/bin/bash", "-c", "umask 022; " + command], cwd=folder, env=env,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    result = vm.Result(done.returncode, done.stdout.decode(errors="surrogateescape"),
+                       done.stderr.decode(errors="surrogateescape"))
+    if check:
+        assert result.status == 0, "on the host: %s\n%s%s" % (command, result.out, result.err)
+    return result
+
+
+class Place:
+    """A folder of the share: `path` on the host, `inside` in the guest; and `native`, a
+    folder beside it in which the host does for itself what the guest does in this one."""
+
+    def __init__(self, guest, share, name):
+        self.guest = guest
+        self.kernel = guest.kernel
+        self.cache = share.cache
+        self.path = os.path.join(share.path, name)
+        self.inside = "/mnt/" + name
+        self.native = os.path.join(share.path, name + ".native")
+        for path in (self.path, self.native):
+            shutil.rmtree(path, ignore_errors=True)
+            os.mkdir(path, 0o755)
+
+    def remove(self):
+        for path in (self.path, self.native):
+            subprocess.run(["rm", "-rf", path], check=False)
+
+    def run(self, command, **options):
+        return self.guest.run("%scd '%s' || exit 99; %s" % (EXPORTS, self.inside, command), **options)
+
+    def host(self, command, **options):
+        return host_run(command, self.path, self.kernel, **options)
+
+    def same(self, command, timeout=90):
+        """The command is run in the guest here and by the host in its folder: what they
+        print and their status are the same. Returns it."""
+        ours = self.run(command, timeout=timeout, check=False)
+        theirs = host_run(command, self.native, self.kernel, check=False)
+        assert_equal(ours, theirs, command)
+        return ours
+
+    def view(self, command, timeout=90):
+        """The command, which changes nothing, shows the guest and the host the same."""
+        ours = self.run(command, timeout=timeout, check=False)
+        theirs = self.host(command, check=False)
+        assert_equal(ours, theirs, command)
+        return ours
+
+
+def assert_equal(ours, theirs, command):
+    if ours != theirs:
+        pytest.fail("the guest and the host differ after:\n%s\n--- guest: %d\n%s%s--- host: %d\n%s%s" % (
+            command.strip(), ours.status, ours.out[:6000], ours.err[:3000],
+            theirs.status, theirs.out[:6000], theirs.err[:3000]), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def pool():
+    pool = Pool()
+    yield pool
+    pool.drop()
+
+
+@pytest.fixture(scope="session", params=MATRIX, ids=config_id)
+def config(request):
+    return request.param
+
+
+@pytest.fixture
+def guest(pool, config):
+    try:
+        return pool.get(config)
+    except vm.Missing as e:
+        pool.drop()
+        pytest.skip(str(e))
+
+
+@pytest.fixture
+def own_guest(request):
+    """own_guest(shares, ...) starts a guest for this test alone."""
+    guests = []
+
+    def start(shares, **options):
+        guest = vm.Guest(shares, **options)
+        guests.append(guest)
+        request.node.own_guest = guest          # for its report, if the test fails
+        try:
+            return guest.start()
+        except vm.Missing as e:
+            pytest.skip(str(e))
+
+    yield start
+    for guest in guests:
+        guest.leave()
+        for share in guest.shares:
+            remove_work_folder(share.path)
+
+
+@pytest.fixture
+def place(request, guest):
+    place = Place(guest, guest.shares[0], "%s-%d" % (request.node.originalname, next(numbers)))
+    yield place
+    place.remove()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure comes with what the guest's console and the daemons have said."""
+    report = (yield).get_result()
+    if report.failed:
+        guest = getattr(item, "own_guest", None) or \
+            ("pool" in item.funcargs and item.funcargs["pool"].guest)
+        if guest:
+            report.sections.append(("guest", guest.report()))

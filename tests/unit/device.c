@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * device/: queues with threads, held still, stopped, reset; requests that wait.
+ *
+ * No op waits today as a blocking lock will. So FALLOCATE stands in for one:
+ * the linker hands the op to this file, which parks the request for one value
+ * of its mode, blocks it for another, and passes all others on.
+ */
+#include "device/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "fs/op.h"
+#include "machine.h"
+#include "unit.h"
+
+#define ROOT FUSE_ROOT_ID
+#define MODE_PARK 0x10000U
+#define MODE_BLOCK 0x20000U
+#define NUM 64U
+
+static struct machine m;
+
+static struct {
+	pthread_mutex_t lock;
+	struct request_token token[NUM]; /* lock */
+	unsigned int n; /* lock */
+} parked = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static sem_t blocked, go_on;
+static atomic_int acting;
+
+int __real_op_fallocate(struct fs *fs, struct request *rq);
+int __wrap_op_fallocate(struct fs *fs, struct request *rq);
+int __wrap_op_fallocate(struct fs *fs, struct request *rq)
+{
+	switch (rq->arg.fallocate.mode) {
+	case MODE_PARK:
+		pthread_mutex_lock(&parked.lock);
+		parked.token[parked.n++] = rq->token;
+		pthread_mutex_unlock(&parked.lock);
+		return REQUEST_PARKED;
+	case MODE_BLOCK:
+		atomic_fetch_add(&acting, 1);
+		sem_post(&blocked);
+		while (sem_wait(&go_on) < 0)
+			;
+		atomic_fetch_sub(&acting, 1);
+		return 0;
+	default:
+		return __real_op_fallocate(fs, rq);
+	}
+}
+
+static uint64_t fh;
+
+/* A file through the session itself: the requests go through the rings. */
+static void open_file(void)
+{
+	uint64_t id;
+
+	ck_ok(client_create(&m.c, ROOT, "file", O_RDWR, 0644, &id, &fh));
+}
+
+static void start(unsigned int queues)
+{
+	sem_init(&blocked, 0, 0);
+	sem_init(&go_on, 0, 0);
+	parked.n = 0;
+	machine_start(&m, queues, NUM);
+	ck_ok(machine_init_session(&m, 0));
+	open_file();
+}
+
+static void stop(void)
+{
+	machine_stop(&m);
+}
+
+static struct call make(uint32_t mode)
+{
+	struct fuse_fallocate_in in = { .fh = fh, .length = 1, .mode = mode };
+	struct call k;
+
+	call_begin(&k, FUSE_FALLOCATE, ROOT);
+	call_put(&k, &in, sizeof(in));
+	return k;
+}
+
+static void offer(unsigned int i, uint16_t head, uint32_t mode)
+{
+	struct call k = make(mode);
+
+	machine_offer(&m, i, head, &k, 4096);
+	machine_kick(&m, i);
+}
+
+static void wait_parked(unsigned int n)
+{
+	for (int i = 0; i < 5000; i++) {
+		unsigned int now;
+
+		pthread_mutex_lock(&parked.lock);
+		now = parked.n;
+		pthread_mutex_unlock(&parked.lock);
+		if (now == n)
+			return;
+		usleep(1000);
+	}
+	ck_abort_msg("not parked");
+}
+
+static void expect(unsigned int i, uint32_t head, int error)
+{
+	struct vring_used_elem e;
+	int got = 1;
+
+	ck_assert(machine_wait(&m, i, 10000, &e, &got));
+	ck_assert_uint_eq(e.id, head);
+	ck_assert_int_eq(got, error);
+}
+
+static void expect_nothing(unsigned int i)
+{
+	struct vring_used_elem e;
+
+	ck_assert(!machine_wait(&m, i, 60, &e, NULL));
+}
+
+START_TEST(requests_come_back)
+{
+	struct call k;
+
+	start(2);
+	for (unsigned int n = 0; n < 500; n++) {
+		k = make(0);
+		ck_ok(machine_call(&m, n % 2, &k));
+		call_begin(&k, FUSE_GETATTR, ROOT);
+		call_arg(&k, fuse_getattr_in);
+		ck_ok(machine_call(&m, n % 2, &k));
+	}
+	stop();
+}
+END_TEST
+
+START_TEST(no_reply_still_returns_the_chain)
+{
+	struct vring_used_elem e;
+	struct call k;
+
+	start(1);
+	call_begin(&k, FUSE_FORGET, 12345);
+	call_arg(&k, fuse_forget_in)->nlookup = 1;
+	machine_offer(&m, 0, 4, &k, 0);
+	machine_kick(&m, 0);
+	ck_assert(machine_wait(&m, 0, 10000, &e, NULL));
+	ck_assert_uint_eq(e.id, 4);
+	ck_assert_uint_eq(e.len, 0);
+	stop();
+}
+END_TEST
+
+START_TEST(parked_request_holds_nobody_up)
+{
+	struct call k;
+
+	start(1);
+	offer(0, 2, MODE_PARK);
+	wait_parked(1);
+	for (int n = 0; n < 50; n++) {
+		k = make(0);
+		ck_ok(machine_call(&m, 0, &k));
+	}
+	device_complete(&m.dev, &parked.token[0], -EDEADLK);
+	expect(0, 2, -EDEADLK);
+	stop();
+}
+END_TEST
+
+static void complete_some(void *arg, unsigned int no)
+{
+	unsigned int n = *(unsigned int *)arg;
+
+	for (unsigned int i = no; i < n; i += 2)
+		device_complete(&m.dev, &parked.token[i], -100 - (int)i);
+}
+
+START_TEST(parked_requests_complete_from_any_thread)
+{
+	unsigned int n = NUM / 2;
+
+	start(1);
+	for (int round = 0; round < 20; round++) {
+		uint64_t heads = 0;
+
+		pthread_mutex_lock(&parked.lock);
+		parked.n = 0;
+		pthread_mutex_unlock(&parked.lock);
+		for (uint16_t i = 0; i < n; i++)
+			offer(0, i * 2, MODE_PARK);
+		wait_parked(n);
+		unit_threads(2, complete_some, &n);
+		for (unsigned int i = 0; i < n; i++) {
+			struct vring_used_elem e;
+			int error;
+
+			ck_assert(machine_wait(&m, 0, 10000, &e, &error));
+			ck_assert_int_eq(error, -100 - (int)e.id / 2);
+			heads |= 1ULL << e.id / 2;
+		}
+		ck_assert_uint_eq(heads, (1ULL << n) - 1);
+		expect_nothing(0);
+	}
+	stop();
+}
+END_TEST
+
+/* A stop waits for acting requests, not for parked ones. */
+START_TEST(stop_does_not_wait_for_parked_requests)
+{
+	start(1);
+	offer(0, 2, MODE_PARK);
+	offer(0, 4, MODE_PARK);
+	wait_parked(2);
+	/* INIT, and these two. */
+	ck_assert_uint_eq(device_stop_queue(&m.dev, m.w[0]), 3);
+	/* One while the ring stands still, one after. */
+	device_complete(&m.dev, &parked.token[0], -EAGAIN);
+	expect_nothing(0);
+	machine_resume_ring(&m, 0);
+	expect(0, 2, -EAGAIN);
+	device_complete(&m.dev, &parked.token[1], 0);
+	expect(0, 4, 0);
+	stop();
+}
+END_TEST
+
+START_TEST(parked_request_is_dropped_by_reset)
+{
+	start(1);
+	offer(0, 2, MODE_PARK);
+	wait_parked(1);
+	device_reset(&m.dev);
+	device_complete(&m.dev, &parked.token[0], 0);
+	machine_start_ring(&m, 0, NUM);
+	ck_ok(machine_init_session(&m, 0));
+	expect_nothing(0);
+	/* A second completion, and one of a ring that runs anew. */
+	device_complete(&m.dev, &parked.token[0], 0);
+	expect_nothing(0);
+	open_file();
+	offer(0, 2, 0);
+	expect(0, 2, 0);
+	stop();
+}
+END_TEST
+
+/* A guest that begins anew (INIT) or ends (DESTROY) waits for nothing. */
+START_TEST(parked_request_is_dropped_by_a_new_session)
+{
+	struct call k;
+
+	start(2);
+	offer(1, 2, MODE_PARK);
+	wait_parked(1);
+	if (_i == 0) {
+		ck_ok(machine_init_session(&m, 0));
+	} else {
+		call_begin(&k, FUSE_DESTROY, 0);
+		ck_ok(machine_call(&m, 0, &k));
+		ck_ok(machine_init_session(&m, 0));
+	}
+	device_complete(&m.dev, &parked.token[0], 0);
+	expect_nothing(1);
+	ck_assert_uint_eq(handle_table_count(&m.c.fs.handles), 0);
+	/* The descriptor chain may be used again. */
+	open_file();
+	offer(1, 2, 0);
+	expect(1, 2, 0);
+	stop();
+}
+END_TEST
+
+static void *let_go(void *arg)
+{
+	usleep(100000);
+	sem_post(&go_on);
+	return NULL;
+}
+
+START_TEST(stop_waits_for_acting_requests)
+{
+	struct vring_used_elem e;
+	pthread_t thread;
+
+	start(1);
+	offer(0, 2, MODE_BLOCK);
+	ck_assert_int_eq(sem_wait(&blocked), 0);
+	ck_ok(pthread_create(&thread, NULL, let_go, NULL));
+	ck_assert_uint_eq(device_stop_queue(&m.dev, m.w[0]), 2);
+	ck_assert_int_eq(acting, 0);
+	/* Its reply is on the used ring by now, with no help of ours. */
+	ck_assert(driver_take(&m.d[0], &e));
+	ck_assert_uint_eq(e.id, 2);
+	ck_ok(pthread_join(thread, NULL));
+	stop();
+}
+END_TEST
+
+START_TEST(stopping_one_queue_leaves_the_others)
+{
+	struct call k = { 0 };
+
+	start(2);
+	offer(1, 2, MODE_BLOCK);
+	ck_assert_int_eq(sem_wait(&blocked), 0);
+	device_stop_queue(&m.dev, m.w[0]);
+	ck_assert_int_eq(acting, 1);
+	sem_post(&go_on);
+	expect(1, 2, 0);
+	k = make(0);
+	ck_ok(machine_call(&m, 1, &k));
+	stop();
+}
+END_TEST
+
+/* INIT while another queue is busy: it waits, and ends what was open. */
+START_TEST(init_is_alone)
+{
+	struct fuse_init_in in = { .major = 7, .minor = 31 };
+	struct vring_used_elem e;
+	pthread_t thread;
+	struct call k;
+	int error = 1;
+
+	start(3);
+	offer(1, 2, MODE_BLOCK);
+	ck_assert_int_eq(sem_wait(&blocked), 0);
+	call_begin(&k, FUSE_INIT, 0);
+	call_put(&k, &in, sizeof(in));
+	machine_offer(&m, 0, 4, &k, 4096);
+	machine_kick(&m, 0);
+	usleep(20000);
+	ck_assert(!driver_take(&m.d[0], &e));
+	ck_assert_uint_eq(m.c.record.number, 1);
+	ck_ok(pthread_create(&thread, NULL, let_go, NULL));
+	ck_assert(machine_wait(&m, 0, 10000, &e, &error));
+	ck_assert_int_eq(acting, 0);
+	ck_assert_int_eq(error, 0);
+	ck_assert_uint_eq(m.c.record.number, 2);
+	ck_assert_uint_eq(handle_table_count(&m.c.fs.handles), 0);
+	expect(1, 2, 0);
+	ck_ok(pthread_join(thread, NULL));
+	stop();
+}
+END_TEST
+
+/* Requests flow on two queues while a third says INIT over and over: none is
+ * lost, and each is carried out or told that there is no session. */
+START_TEST(init_over_and_over)
+{
+	unsigned int rounds = unit_rounds(600);
+	struct fuse_init_in in = { .major = 7, .minor = 31 };
+	struct call init, k;
+
+	start(3);
+	call_begin(&init, FUSE_INIT, 0);
+	call_put(&init, &in, sizeof(in));
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct vring_used_elem e;
+		int error;
+
+		call_begin(&k, FUSE_GETATTR, ROOT);
+		call_arg(&k, fuse_getattr_in);
+		for (uint16_t n = 0; n < 8; n++) {
+			machine_offer(&m, 1, n * 2, &k, 4096);
+			machine_kick(&m, 1);
+			machine_offer(&m, 2, n * 2, &k, 4096);
+			machine_kick(&m, 2);
+		}
+		ck_ok(machine_call(&m, 0, &init));
+		for (unsigned int n = 0; n < 16; n++) {
+			ck_assert(machine_wait(&m, 1 + n % 2, 10000, &e, &error));
+			ck_assert_int_eq(error, 0);
+		}
+	}
+	ck_assert_uint_eq(m.c.record.number, rounds + 1);
+	stop();
+}
+END_TEST
+
+/*
+ * A ring full of INITs, each of which waits for the control thread, while that
+ * stops the queue: what it leaves must be a queue that waits for nothing.
+ */
+START_TEST(stop_among_inits)
+{
+	struct fuse_init_in in = { .major = 7, .minor = 31 };
+	struct call init;
+
+	start(MACHINE_QUEUES);
+	call_begin(&init, FUSE_INIT, 0);
+	call_put(&init, &in, sizeof(in));
+	for (unsigned int i = 0; i < unit_rounds(300); i++) {
+		struct vring_used_elem e;
+		unsigned int back = 0;
+
+		for (uint16_t n = 0; n < NUM / 2; n++)
+			machine_offer(&m, 0, n * 2, &init, 4096);
+		machine_kick(&m, 0);
+		while (back < NUM / 2) {
+			device_stop_queue(&m.dev, m.w[0]);
+			ck_assert_msg(!atomic_load(&m.w[0]->exclusive),
+				      "stopped with a request at work");
+			machine_resume_ring(&m, 0);
+			while (machine_wait(&m, 0, 0, &e, NULL))
+				back++;
+		}
+	}
+	stop();
+}
+END_TEST
+
+START_TEST(memory_moves_while_requests_flow)
+{
+	unsigned int sent = 0, back = 0, todo = unit_rounds(3000);
+	struct call k;
+
+	start(1);
+	call_begin(&k, FUSE_GETATTR, ROOT);
+	call_arg(&k, fuse_getattr_in);
+	while (back < todo) {
+		struct vring_used_elem e;
+		int error;
+
+		while (sent - back < NUM / 2 && sent < todo) {
+			machine_offer(&m, 0, (uint16_t)(sent % (NUM / 2) * 2),
+				      &k, 4096);
+			sent++;
+		}
+		machine_kick(&m, 0);
+		device_quiesce(&m.dev);
+		gmem_move(&m.g);
+		device_resume(&m.dev);
+		while (machine_wait(&m, 0, 0, &e, &error)) {
+			ck_assert_int_eq(error, 0);
+			back++;
+		}
+	}
+	stop();
+}
+END_TEST
+
+/* A ring whose memory is gone stands still, and goes on with it. */
+START_TEST(ring_without_memory_stands_still)
+{
+	struct call k = { 0 };
+
+	start(1);
+	device_quiesce(&m.dev);
+	memmap_clear(&m.dev.map);
+	device_resume(&m.dev);
+	ck_assert(!m.w[0]->queue.mapped);
+	k = make(0);
+	machine_offer(&m, 0, 2, &k, 4096);
+	machine_kick(&m, 0);
+	expect_nothing(0);
+	device_quiesce(&m.dev);
+	gmem_move(&m.g);
+	device_resume(&m.dev);
+	expect(0, 2, 0);
+	stop();
+}
+END_TEST
+
+START_TEST(broken_queue_leaves_the_others)
+{
+	struct capture log;
+	struct call k = { 0 };
+
+	start(2);
+	capture_begin(&log);
+	driver_offer(&m.d[0], NUM);
+	machine_kick(&m, 0);
+	expect_nothing(0);
+	machine_kick(&m, 0);
+	k = make(0);
+	ck_ok(machine_call(&m, 1, &k));
+	ck_assert_uint_eq(capture_end(&log), 1);
+	device_stop_queue(&m.dev, m.w[0]);
+	machine_start_ring(&m, 0, NUM);
+	k = make(0);
+	ck_ok(machine_call(&m, 0, &k));
+	stop();
+}
+END_TEST
+
+START_TEST(queue_indices)
+{
+	struct worker *w, *again;
+
+	start(1);
+	ck_assert_int_eq(device_queue(&m.dev, VHOST_USER_QUEUES_MAX, &w), -EINVAL);
+	ck_assert_int_eq(device_queue(&m.dev, UINT32_MAX, &w), -EINVAL);
+	for (unsigned int i = 0; i < VHOST_USER_QUEUES_MAX; i++) {
+		ck_ok(device_queue(&m.dev, i, &w));
+		ck_ok(device_queue(&m.dev, i, &again));
+		ck_assert_ptr_eq(w, again);
+	}
+	stop();
+}
+END_TEST
+
+/* Requests of each queue size that INIT goes by. */
+START_TEST(smallest_request_queue_counts)
+{
+	start(2);
+	ck_assert_uint_eq(device_request_queue_size(&m.dev), NUM);
+	device_stop_queue(&m.dev, m.w[1]);
+	machine_start_ring(&m, 1, 16);
+	ck_assert_uint_eq(device_request_queue_size(&m.dev), 16);
+	device_stop_queue(&m.dev, m.w[1]);
+	ck_assert_uint_eq(device_request_queue_size(&m.dev), NUM);
+	stop();
+}
+END_TEST
+
+START_TEST(destroy_does_not_wait_for_ever)
+{
+	struct capture log;
+
+	start(2);
+	offer(0, 2, MODE_BLOCK);
+	ck_assert_int_eq(sem_wait(&blocked), 0);
+	capture_begin(&log);
+	ck_assert_int_eq(device_destroy(&m.dev), -ETIMEDOUT);
+	capture_end(&log);
+	sem_post(&go_on);
+	stop();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("device");
+	TCase *tc = unit_tcase(s, "device", 15);
+
+	unit_add_dir(tc);
+	tcase_add_test(tc, requests_come_back);
+	tcase_add_test(tc, no_reply_still_returns_the_chain);
+	tcase_add_test(tc, parked_request_holds_nobody_up);
+	tcase_add_test(tc, parked_requests_complete_from_any_thread);
+	tcase_add_test(tc, stop_does_not_wait_for_parked_requests);
+	tcase_add_test(tc, parked_request_is_dropped_by_reset);
+	tcase_add_loop_test(tc, parked_request_is_dropped_by_a_new_session, 0, 2);
+	tcase_add_test(tc, stop_waits_for_acting_requests);
+	tcase_add_test(tc, stopping_one_queue_leaves_the_others);
+	tcase_add_test(tc, init_is_alone);
+	tcase_add_test(tc, init_over_and_over);
+	tcase_add_test(tc, stop_among_inits);
+	tcase_add_test(tc, memory_moves_while_requests_flow);
+	tcase_add_test(tc, ring_without_memory_stands_still);
+	tcase_add_test(tc, broken_queue_leaves_the_others);
+	tcase_add_test(tc, queue_indices);
+	tcase_add_test(tc, smallest_request_queue_counts);
+	tcase_add_test(tc, destroy_does_not_wait_for_ever);
+	return unit_run(s);
+}
