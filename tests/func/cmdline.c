@@ -381,7 +381,7 @@ START_TEST(socket_path_may_be_relative)
 
 	const char *program = getenv("VIRTIOFSD");
 
-	if (!program)
+	if (!program || !*program)
 		program = getenv("VIRTIOFSD_BUILT");
 	if (program) {
 		/* it may be named relative to where we are now */

@@ -103,26 +103,27 @@ START_TEST(same_key_is_one_node)
 }
 END_TEST
 
+/* Many of each, so that some meet in one chain. */
 START_TEST(each_part_of_the_key_counts)
 {
-	struct statx stx = key(10);
-	uint64_t id = enter(10), other[4];
-	int none = -1;
+	enum { MANY = 3000 };
 
-	stx.stx_mnt_id++;
-	ck_ok(node_enter(&table, &stx, &none, &other[0]));
-	stx = key(10);
-	stx.stx_dev_major++;
-	ck_ok(node_enter(&table, &stx, &none, &other[1]));
-	stx = key(10);
-	stx.stx_dev_minor++;
-	ck_ok(node_enter(&table, &stx, &none, &other[2]));
-	stx = key(10);
-	stx.stx_ino++;
-	ck_ok(node_enter(&table, &stx, &none, &other[3]));
-	for (int i = 0; i < 4; i++)
-		ck_assert_uint_ne(other[i], id);
-	ck_assert_uint_eq(node_table_count(&table), 6);
+	enter(10);
+	for (uint32_t part = 0; part < 4; part++) {
+		for (uint32_t i = 1; i <= MANY; i++) {
+			struct statx stx = key(10);
+			uint64_t id;
+			int none = -1;
+
+			stx.stx_ino += part == 0 ? i : 0;
+			stx.stx_mnt_id += part == 1 ? i : 0;
+			stx.stx_dev_major += part == 2 ? i : 0;
+			stx.stx_dev_minor += part == 3 ? i : 0;
+			must(node_enter(&table, &stx, &none, &id) == 0);
+		}
+		ck_assert_uint_eq(node_table_count(&table),
+				  2 + (part + 1) * MANY);
+	}
 }
 END_TEST
 
@@ -170,11 +171,16 @@ START_TEST(root_cannot_be_forgotten)
 			       STATX_BASIC_STATS | STATX_MNT_ID, &stx), 0);
 	ck_ok(node_enter(&table, &stx, &fd, &id));
 	ck_assert_uint_eq(id, NODE_ROOT_ID);
+	node_forget(&table, NODE_ROOT_ID, 1);
 	node_forget(&table, NODE_ROOT_ID, UINT64_MAX);
 	node_forget(&table, slots_id(&table.slots, table.root), UINT64_MAX);
 	ck_ok(node_pin(&table, NODE_ROOT_ID, &p));
 	ck_assert(node_is_root(&p) && node_is_dir(&p));
 	node_unpin(&p);
+	/* It is still found by its key. */
+	fd = open_root();
+	ck_ok(node_enter(&table, &stx, &fd, &id));
+	ck_assert_uint_eq(id, NODE_ROOT_ID);
 	ck_assert_uint_eq(node_table_count(&table), 1);
 	ck_assert_int_eq(fd_count(), 2);
 }
@@ -273,14 +279,15 @@ START_TEST(init_that_fails_leaves_nothing)
 }
 END_TEST
 
-/* Every thread looks the same files up, in an order of its own. */
+/* Every thread looks the same files up: some in the same order, so that they
+ * meet all the way, some in one of their own. */
 enum { THREADS = 8, KEYS = 2000 };
 static uint64_t seen[THREADS][KEYS];
 
 static void enter_all(void *arg, unsigned int no)
 {
 	for (unsigned int i = 0; i < KEYS; i++) {
-		unsigned int k = (i * 7 + no * 251) % KEYS;
+		unsigned int k = no < 5 ? i : (i * 7 + no * 251) % KEYS;
 
 		seen[no][k] = k < 200 ? enter_fd(50 + k) : enter(50 + k);
 	}
@@ -288,7 +295,7 @@ static void enter_all(void *arg, unsigned int no)
 
 START_TEST(racing_first_lookups_make_one_node)
 {
-	for (int round = 0; round < 5; round++) {
+	for (int round = 0; round < 20; round++) {
 		unit_threads(THREADS, enter_all, NULL);
 		must(node_table_count(&table) == KEYS + 1);
 		must(fd_count() == 2 + 200);
@@ -357,33 +364,41 @@ static uint64_t arena_bytes(void)
 	return (uint64_t)st.st_blocks * 512;
 }
 
+/* How long it takes to find the first nodes again, in milliseconds. */
+static uint64_t find_again(unsigned int n, uint64_t stride)
+{
+	uint64_t start = unit_now_ms();
+
+	for (unsigned int i = 0; i < n; i++)
+		node_forget(&table, enter(1000 + i * stride), 1);
+	return unit_now_ms() - start;
+}
+
 /* Costs of a tree as large as it gets. Numbers that lie close together, as
  * inode numbers do, must not end in the same chains. */
 static void check_growth(uint64_t stride)
 {
-	unsigned int n = UNIT_TSAN ? 150000 : 1200000;
-	uint64_t bytes = arena_bytes(), start = unit_now_ms(), first, again;
-	size_t private = slots_count(&table.slots);
+	unsigned int n = UNIT_TSAN ? 150000 : 1200000, few = n / 20;
+	uint64_t bytes = arena_bytes(), early, late;
 
-	ck_assert_uint_eq(private, 1);
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < few; i++)
 		enter(1000 + i * stride);
-	first = unit_now_ms() - start;
+	early = find_again(few, stride);
+	for (unsigned int i = few; i < n; i++)
+		enter(1000 + i * stride);
 	ck_assert_uint_eq(node_table_count(&table), n + 1);
-	start = unit_now_ms();
-	for (unsigned int i = 0; i < n; i++)
-		node_forget(&table, enter(1000 + i * stride), 1);
-	again = unit_now_ms() - start;
+	late = find_again(few, stride);
+	find_again(n, stride);
 	ck_assert_uint_eq(node_table_count(&table), n + 1);
 	bytes = arena_bytes() - bytes +
 		unit_resident(table.slots.private,
 			      table.slots.max * sizeof(struct slot_private));
-	fprintf(stderr, "%u nodes: made in %lu ms, found again in %lu ms, %lu bytes each and a bucket\n",
-		n, (unsigned long)first, (unsigned long)again,
+	fprintf(stderr, "%u nodes: %u found in %lu ms, in %lu ms when they were alone; %lu bytes each and a bucket\n",
+		n, few, (unsigned long)late, (unsigned long)early,
 		(unsigned long)(bytes / n));
 	ck_assert_uint_le(bytes / n, 80);
-	ck_assert_uint_le(first, UNIT_SANITIZED ? 60000 : 4000);
-	ck_assert_uint_le(again, UNIT_SANITIZED ? 60000 : 4000);
+	/* As many as twenty times fewer; caches may tell a difference. */
+	ck_assert_uint_le(late, early * 6 + 50);
 	node_table_clear(&table);
 	ck_assert_uint_le(arena_bytes(), 1U << 20);
 }

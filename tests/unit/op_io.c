@@ -146,6 +146,8 @@ static int do_read(struct io *io, uint64_t fh, uint64_t off)
 	n_calls = 0;
 	r = client_serve(&c, &request, 1, io->iov, io->n);
 	ck_assert_int_eq(r, (int)out.len);
+	if (out.error)
+		ck_assert_uint_eq(out.len, sizeof(out));
 	return out.error ? out.error : r - (int)sizeof(out);
 }
 

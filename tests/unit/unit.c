@@ -148,6 +148,8 @@ void capture_begin(struct capture *c)
 	c->fd = memfd_create("stderr", MFD_CLOEXEC);
 	c->saved = dup(STDERR_FILENO);
 	ck_assert(c->fd >= 0 && c->saved >= 0);
+	/* Writers in threads share no position of a memfd otherwise. */
+	ck_assert_int_eq(fcntl(c->fd, F_SETFL, O_APPEND), 0);
 	ck_assert_int_eq(dup2(c->fd, STDERR_FILENO), STDERR_FILENO);
 }
 

@@ -168,7 +168,7 @@ int daemon_spawn(struct daemon *d, const struct daemon_opts *opts)
 
 	if (!a)
 		return -ENOMEM;
-	if (!program)
+	if (!program || !*program)
 		program = getenv("VIRTIOFSD_BUILT");
 	if (!program)
 		program = "virtiofsd";
