@@ -37,7 +37,7 @@ def works(place):
 def test_mount_loop(place):
     """Nothing that a mount has held outlives it."""
     guest = place.guest
-    place.run("mkdir many; cd many; fsop fill f 300")
+    place.run("mkdir many; cd many; fsop fill f 100")
     guest.umount()
     no_descriptor_left(guest)
     guest.run("for i in $(seq 20); do mount -t virtiofs share /mnt && ls -l %s/many | wc -l && "
@@ -50,7 +50,7 @@ def test_mount_loop(place):
 
 def test_reboot(place):
     guest = place.guest
-    place.run("mkdir many; cd many; fsop fill f 300; ls -l >/dev/null; exec 5<f1; sleep 1000 &")
+    place.run("mkdir many; cd many; fsop fill f 100; ls -l >/dev/null; exec 5<f1; sleep 1000 &")
     guest.reboot()
     no_descriptor_left(guest)
     guest.mount()
@@ -60,7 +60,7 @@ def test_reboot(place):
 def test_system_reset(place):
     """The reset comes in the middle of I/O, with nodes and handles held."""
     guest = place.guest
-    place.run("mkdir many; cd many; fsop fill f 300; ls -l >/dev/null")
+    place.run("mkdir many; cd many; fsop fill f 100; ls -l >/dev/null")
     start_load(place)
     guest.system_reset()
     no_descriptor_left(guest)

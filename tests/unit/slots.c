@@ -357,12 +357,13 @@ static void race_once(uint32_t *seed)
 		if (!r)
 			return;
 	}
-	must(r->state == ALIVE);
+	/* This record and no other, alive, for as long as it is pinned. */
+	must(r->state == ALIVE && slots_id(&slots, r) == id);
 	if (unit_random(seed) % 4 == 0)
 		kill_pinned(r);
 	if (unit_random(seed) % 16 == 0)
 		sched_yield();
-	must(r->state == ALIVE);
+	must(r->state == ALIVE && slots_id(&slots, r) == id);
 	slots_put(&slots, r);
 }
 
@@ -370,7 +371,7 @@ static void race(void *arg, unsigned int no)
 {
 	uint32_t seed = no + 1;
 
-	for (unsigned int i = 0; i < unit_rounds(600000); i++)
+	for (unsigned int i = 0; i < unit_rounds(1500000); i++)
 		race_once(&seed);
 }
 
