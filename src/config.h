@@ -7,9 +7,17 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/idmap.h"
 
 enum cache_mode { CACHE_NEVER, CACHE_METADATA, CACHE_AUTO, CACHE_ALWAYS };
 enum choice { CHOICE_AUTO, CHOICE_NO, CHOICE_YES };
+
+/* Something that guest and daemon have to agree on. */
+enum agreement {
+	AGREE_NEVER,
+	AGREE_AUTO, /* if the guest offers it */
+	AGREE_ALWAYS, /* a guest that does not offer it is refused */
+};
 
 struct config {
 	const char *shared_dir;
@@ -20,6 +28,17 @@ struct config {
 	enum cache_mode cache;
 	double timeout; /* seconds; below 0: as the cache mode has it */
 	enum choice readdirplus;
+	bool xattr;
+	const char *xattrmap; /* NULL: none */
+	enum agreement posix_acl;
+	enum agreement security_label;
+	bool writeback;
+	bool allow_direct_io;
+	bool allow_mmap; /* of files that the guest does not cache */
+	bool readonly;
+	bool announce_submounts;
+	struct idmap uids, gids; /* owned by the options */
+	enum choice killpriv_v2;
 	long thread_pool_size; /* -1: automatic */
 	long rlimit_nofile; /* -1: as high as useful; 0: leave it */
 	enum log_level log_level;

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "fs/xattrmap.h"
 #include "wire/vring.h"
 
 /* --options of one command line come to less than this. */
@@ -126,6 +127,152 @@ static int set_no_readdirplus(struct options *o, struct value v)
 {
 	o->cfg.readdirplus = CHOICE_NO;
 	return 0;
+}
+
+static int set_xattr(struct options *o, struct value v)
+{
+	o->cfg.xattr = true;
+	return 0;
+}
+
+static int set_no_xattr(struct options *o, struct value v)
+{
+	o->cfg.xattr = false;
+	return 0;
+}
+
+/* Checked here, so that it is the option that is named when it is wrong. */
+static int set_xattrmap(struct options *o, struct value v)
+{
+	struct xattrmap_error e;
+	struct xattrmap m;
+	int r = xattrmap_parse(v.text, &m, &e);
+
+	if (r == -EINVAL)
+		log_error("bad value of option %s: %s, at byte %zu: '%.20s'",
+			  v.name, e.what, e.at, v.text + e.at);
+	if (r < 0)
+		return r;
+	xattrmap_free(&m);
+	o->cfg.xattrmap = v.text;
+	return set_xattr(o, v);
+}
+
+/* The switch alone means always. */
+static int set_agreement(struct options *o, struct value v,
+			 enum agreement *where)
+{
+	if (!v.text || strcmp(v.text, "always") == 0)
+		*where = AGREE_ALWAYS;
+	else if (strcmp(v.text, "auto") == 0)
+		*where = AGREE_AUTO;
+	else if (strcmp(v.text, "never") == 0)
+		*where = AGREE_NEVER;
+	else
+		return wrong(v, "never, auto or always is wanted");
+	if (*where != AGREE_NEVER)
+		o->cfg.xattr = true;
+	return 0;
+}
+
+static int set_posix_acl(struct options *o, struct value v)
+{
+	return set_agreement(o, v, &o->cfg.posix_acl);
+}
+
+static int set_no_posix_acl(struct options *o, struct value v)
+{
+	o->cfg.posix_acl = AGREE_NEVER;
+	return 0;
+}
+
+static int set_security_label(struct options *o, struct value v)
+{
+	return set_agreement(o, v, &o->cfg.security_label);
+}
+
+static int set_no_security_label(struct options *o, struct value v)
+{
+	o->cfg.security_label = AGREE_NEVER;
+	return 0;
+}
+
+static int set_writeback(struct options *o, struct value v)
+{
+	o->cfg.writeback = true;
+	return 0;
+}
+
+static int set_no_writeback(struct options *o, struct value v)
+{
+	o->cfg.writeback = false;
+	return 0;
+}
+
+static int set_allow_direct_io(struct options *o, struct value v)
+{
+	o->cfg.allow_direct_io = true;
+	return 0;
+}
+
+static int set_no_allow_direct_io(struct options *o, struct value v)
+{
+	o->cfg.allow_direct_io = false;
+	return 0;
+}
+
+static int set_allow_mmap(struct options *o, struct value v)
+{
+	o->cfg.allow_mmap = true;
+	return 0;
+}
+
+static int set_readonly(struct options *o, struct value v)
+{
+	o->cfg.readonly = true;
+	return 0;
+}
+
+static int set_killpriv_v2(struct options *o, struct value v)
+{
+	o->cfg.killpriv_v2 = CHOICE_YES;
+	return 0;
+}
+
+static int set_no_killpriv_v2(struct options *o, struct value v)
+{
+	o->cfg.killpriv_v2 = CHOICE_NO;
+	return 0;
+}
+
+static int set_announce_submounts(struct options *o, struct value v)
+{
+	o->cfg.announce_submounts = true;
+	return 0;
+}
+
+static int set_no_announce_submounts(struct options *o, struct value v)
+{
+	o->cfg.announce_submounts = false;
+	return 0;
+}
+
+static int add_translation(struct idmap *m, struct value v)
+{
+	const char *what = "memory is short";
+	int r = idmap_add(m, v.text, &what);
+
+	return r < 0 ? wrong(v, what) : 0;
+}
+
+static int set_translate_uid(struct options *o, struct value v)
+{
+	return add_translation(&o->cfg.uids, v);
+}
+
+static int set_translate_gid(struct options *o, struct value v)
+{
+	return add_translation(&o->cfg.gids, v);
 }
 
 static int set_thread_pool_size(struct options *o, struct value v)
@@ -313,6 +460,13 @@ static int check(const struct config *cfg)
 	return -EINVAL;
 }
 
+static int has_argument(const char *arg)
+{
+	if (!arg)
+		return no_argument;
+	return arg[0] == '[' ? optional_argument : required_argument;
+}
+
 static int parse_all(int argc, char **argv, struct options *o)
 {
 	struct option longs[ARRAY_SIZE(opts) + 1] = { 0 };
@@ -321,7 +475,7 @@ static int parse_all(int argc, char **argv, struct options *o)
 
 	for (size_t i = 0; i < ARRAY_SIZE(opts); i++) {
 		longs[i].name = opts[i].name;
-		longs[i].has_arg = opts[i].arg ? required_argument : no_argument;
+		longs[i].has_arg = has_argument(opts[i].arg);
 		longs[i].val = OPT_FIRST + (int)i;
 		if (!opts[i].short_name)
 			continue;
@@ -360,6 +514,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.listen_fd = -1,
 		.cache = CACHE_AUTO,
 		.timeout = -1,
+		.announce_submounts = true,
 		.thread_pool_size = -1,
 		.rlimit_nofile = -1,
 		.log_level = LOG_LEVEL_INFO,
@@ -378,6 +533,8 @@ int options_parse(int argc, char **argv, struct options *ret)
 void options_free(struct options *o)
 {
 	free(o->copy);
+	idmap_free(&o->cfg.uids);
+	idmap_free(&o->cfg.gids);
 	o->copy = NULL;
 }
 
@@ -392,8 +549,14 @@ void options_print_help(void)
 			continue;
 		if (opts[i].short_name)
 			snprintf(c, sizeof(c), "-%c, ", opts[i].short_name);
-		snprintf(left, sizeof(left), "%s--%s%s%s", c, opts[i].name,
-			 opts[i].arg ? "=" : "", opts[i].arg ? opts[i].arg : "");
+		if (!opts[i].arg)
+			snprintf(left, sizeof(left), "%s--%s", c, opts[i].name);
+		else if (opts[i].arg[0] == '[')
+			snprintf(left, sizeof(left), "%s--%s[=%s]", c,
+				 opts[i].name, opts[i].arg + 3);
+		else
+			snprintf(left, sizeof(left), "%s--%s=%s", c,
+				 opts[i].name, opts[i].arg);
 		printf("  %-30s %s\n", left, opts[i].help);
 	}
 }

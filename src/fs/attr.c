@@ -21,7 +21,8 @@ static uint32_t encode_dev(uint32_t major, uint32_t minor)
 	return (minor & 0xffU) | (major << 8) | ((minor & ~0xffU) << 12);
 }
 
-void attr_fill(const struct statx *stx, struct fuse_attr *ret)
+void attr_fill(const struct fs *fs, const struct statx *stx,
+	       struct fuse_attr *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->ino = stx->stx_ino;
@@ -35,8 +36,8 @@ void attr_fill(const struct statx *stx, struct fuse_attr *ret)
 	ret->ctimensec = stx->stx_ctime.tv_nsec;
 	ret->mode = stx->stx_mode;
 	ret->nlink = stx->stx_nlink;
-	ret->uid = stx->stx_uid;
-	ret->gid = stx->stx_gid;
+	ret->uid = idmap_to_guest(&fs->uids, stx->stx_uid);
+	ret->gid = idmap_to_guest(&fs->gids, stx->stx_gid);
 	ret->rdev = encode_dev(stx->stx_rdev_major, stx->stx_rdev_minor);
 	ret->blksize = stx->stx_blksize;
 }
@@ -50,5 +51,5 @@ void attr_fill_entry(const struct fs *fs, const struct statx *stx,
 	ret->entry_valid_nsec = fs->cache.valid_nsec;
 	ret->attr_valid = fs->cache.valid_sec;
 	ret->attr_valid_nsec = fs->cache.valid_nsec;
-	attr_fill(stx, &ret->attr);
+	attr_fill(fs, stx, &ret->attr);
 }

@@ -11,7 +11,9 @@
 /* All that a node's key and a reply need, in one call. 0 or -errno. */
 int attr_get(int fd, struct statx *ret);
 
-void attr_fill(const struct statx *stx, struct fuse_attr *ret);
+/* As the guest sees them: with its ids. */
+void attr_fill(const struct fs *fs, const struct statx *stx,
+	       struct fuse_attr *ret);
 
 /* An entry for a node whose lookup count has been raised. */
 void attr_fill_entry(const struct fs *fs, const struct statx *stx,

@@ -16,8 +16,8 @@
 
 enum cred_kind {
 	CRED_DAEMON, /* as the daemon itself */
-	CRED_CALLER, /* as the guest's user: what it creates is its own */
-	CRED_BY_OP, /* the op itself becomes the caller for a part of its work */
+	CRED_CALLER, /* as the guest's user for the call that makes something, so
+		      * that it is its own: the op does request_enter_caller() */
 	CRED_NO_FSETID, /* as the daemon, but set-id bits fall as for a user */
 };
 

@@ -11,7 +11,10 @@
 /* Directories above each other that ".." is willing to walk. */
 #define DEPTH_MAX 4096
 
-int lookup_fd(struct fs *fs, int *path_fd, struct fuse_entry_out *ret)
+/* A directory of another mount than the one that its name lies in is where a
+ * mount begins: the guest makes one of its own of it. */
+int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
+	      struct fuse_entry_out *ret)
 {
 	_cleanup_close_ int fd = fd_take(path_fd);
 	struct statx stx;
@@ -24,6 +27,9 @@ int lookup_fd(struct fs *fs, int *path_fd, struct fuse_entry_out *ret)
 	if (r < 0)
 		return r;
 	attr_fill_entry(fs, &stx, nodeid, ret);
+	if (fs->use_submounts && S_ISDIR(stx.stx_mode) &&
+	    stx.stx_mnt_id != dir->node->mnt_id)
+		ret->attr.flags |= FUSE_ATTR_SUBMOUNT;
 	return 0;
 }
 
@@ -82,7 +88,12 @@ static int lookup_parent(struct fs *fs, const struct node_pin *dir,
 		return r;
 	fd = r;
 	r = check_below_root(fs, fd);
-	return r < 0 ? r : lookup_fd(fs, &fd, ret);
+	if (r == 0)
+		r = lookup_fd(fs, dir, &fd, ret);
+	/* Upwards: where a mount begins, the guest has been. */
+	if (r == 0)
+		ret->attr.flags = 0;
+	return r;
 }
 
 int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
@@ -96,7 +107,7 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 		fd = fd_dup(dir->fd);
 	else
 		fd = fd_open_for_guest(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
-	return fd < 0 ? fd : lookup_fd(fs, &fd, ret);
+	return fd < 0 ? fd : lookup_fd(fs, dir, &fd, ret);
 }
 
 void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry)
@@ -114,4 +125,14 @@ int lookup_reply(struct fs *fs, struct request *rq,
 		return 0;
 	lookup_undo(fs, entry);
 	return -ERANGE;
+}
+
+int lookup_reply_none(struct fs *fs, struct request *rq)
+{
+	struct fuse_entry_out entry = {
+		.entry_valid = fs->cache.valid_sec,
+		.entry_valid_nsec = fs->cache.valid_nsec,
+	};
+
+	return reply_put(rq, &entry, sizeof(entry)) ? 0 : -ERANGE;
 }

@@ -15,8 +15,10 @@
 int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 		 struct fuse_entry_out *ret);
 
-/* The same for a file that is open already, by an O_PATH descriptor (consumed). */
-int lookup_fd(struct fs *fs, int *path_fd, struct fuse_entry_out *ret);
+/* The same for a file in @dir that is open already, by an O_PATH descriptor
+ * (consumed). */
+int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
+	      struct fuse_entry_out *ret);
 
 /* Takes back what a lookup gave, when its reply does not reach the guest. */
 void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry);
@@ -24,5 +26,8 @@ void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry);
 /* Writes an entry as the reply; takes the lookup back if it has no room. */
 int lookup_reply(struct fs *fs, struct request *rq,
 		 const struct fuse_entry_out *entry);
+
+/* Writes the reply that says that there is no such name, and for how long. */
+int lookup_reply_none(struct fs *fs, struct request *rq);
 
 #endif

@@ -41,6 +41,15 @@ int op_opendir(struct fs *fs, struct request *rq);
 int op_readdir(struct fs *fs, struct request *rq);
 int op_readdirplus(struct fs *fs, struct request *rq);
 int op_fsyncdir(struct fs *fs, struct request *rq);
+int op_tmpfile(struct fs *fs, struct request *rq);
+int op_statx(struct fs *fs, struct request *rq);
+int op_syncfs(struct fs *fs, struct request *rq);
+int op_ioctl(struct fs *fs, struct request *rq);
+int op_copy_file_range_64(struct fs *fs, struct request *rq);
+int op_getxattr(struct fs *fs, struct request *rq);
+int op_listxattr(struct fs *fs, struct request *rq);
+int op_setxattr(struct fs *fs, struct request *rq);
+int op_removexattr(struct fs *fs, struct request *rq);
 int op_interrupt(struct fs *fs, struct request *rq);
 
 #endif

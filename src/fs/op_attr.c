@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "fs/attr.h"
 #include "fs/op.h"
+#include "fs/priv.h"
 
 static int reply_attr(struct fs *fs, struct request *rq)
 {
@@ -21,7 +22,7 @@ static int reply_attr(struct fs *fs, struct request *rq)
 	memset(&out, 0, sizeof(out));
 	out.attr_valid = fs->cache.valid_sec;
 	out.attr_valid_nsec = fs->cache.valid_nsec;
-	attr_fill(&stx, &out.attr);
+	attr_fill(fs, &stx, &out.attr);
 	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }
 
@@ -30,12 +31,58 @@ int op_getattr(struct fs *fs, struct request *rq)
 	return reply_attr(fs, rq);
 }
 
+static struct wire_fuse_sx_time sx_time(const struct statx_timestamp *t)
+{
+	return (struct wire_fuse_sx_time){ .tv_sec = t->tv_sec,
+					   .tv_nsec = t->tv_nsec };
+}
+
+static void statx_fill(const struct fs *fs, const struct statx *stx,
+		       struct wire_fuse_statx *ret)
+{
+	ret->mask = stx->stx_mask & (STATX_BASIC_STATS | STATX_BTIME);
+	ret->blksize = stx->stx_blksize;
+	ret->attributes = stx->stx_attributes;
+	ret->attributes_mask = stx->stx_attributes_mask;
+	ret->nlink = stx->stx_nlink;
+	ret->uid = idmap_to_guest(&fs->uids, stx->stx_uid);
+	ret->gid = idmap_to_guest(&fs->gids, stx->stx_gid);
+	ret->mode = stx->stx_mode;
+	ret->ino = stx->stx_ino;
+	ret->size = stx->stx_size;
+	ret->blocks = stx->stx_blocks;
+	ret->atime = sx_time(&stx->stx_atime);
+	ret->btime = sx_time(&stx->stx_btime);
+	ret->ctime = sx_time(&stx->stx_ctime);
+	ret->mtime = sx_time(&stx->stx_mtime);
+	ret->rdev_major = stx->stx_rdev_major;
+	ret->rdev_minor = stx->stx_rdev_minor;
+	ret->dev_major = stx->stx_dev_major;
+	ret->dev_minor = stx->stx_dev_minor;
+}
+
+/* syscalls: statx */
+int op_statx(struct fs *fs, struct request *rq)
+{
+	struct wire_fuse_statx_out out = { 0 };
+	struct statx stx;
+
+	if (statx(rq->node.fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT,
+		  STATX_BASIC_STATS | STATX_BTIME, &stx) < 0)
+		return -errno;
+	out.attr_valid = fs->cache.valid_sec;
+	out.attr_valid_nsec = fs->cache.valid_nsec;
+	statx_fill(fs, &stx, &out.stat);
+	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
+}
+
 /* syscalls: fchownat */
-static int set_owner(const struct request *rq)
+static int set_owner(const struct fs *fs, const struct request *rq)
 {
 	const struct fuse_setattr_in *in = &rq->arg.setattr;
 	uid_t uid = in->valid & FATTR_UID ? in->uid : (uid_t)-1;
 	gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
+	int r;
 
 	if (!(in->valid & (FATTR_UID | FATTR_GID)))
 		return 0;
@@ -43,6 +90,14 @@ static int set_owner(const struct request *rq)
 	if ((in->valid & FATTR_UID && uid == (uid_t)-1) ||
 	    (in->valid & FATTR_GID && gid == (gid_t)-1))
 		return -EINVAL;
+	r = in->valid & FATTR_UID ? idmap_to_host(&fs->uids, uid, &uid) : 0;
+	if (r == 0 && in->valid & FATTR_GID)
+		r = idmap_to_host(&fs->gids, gid, &gid);
+	if (r < 0)
+		return r;
+	r = priv_drop_capability(fs, rq->node.fd);
+	if (r < 0)
+		return r;
 	return fchownat(rq->node.fd, "", uid, gid,
 			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
@@ -64,16 +119,12 @@ static int set_mode(const struct request *rq)
 /* With the open file that the guest names, since it may have rights that the
  * path no longer gives.
  * syscalls: ftruncate truncate */
-static int set_size(struct fs *fs, const struct request *rq)
+static int truncate_node(struct fs *fs, const struct request *rq)
 {
 	_cleanup_handle_ struct handle_pin file = { 0 };
 	const struct fuse_setattr_in *in = &rq->arg.setattr;
 	int r;
 
-	if (!(in->valid & FATTR_SIZE))
-		return 0;
-	if (in->size > INT64_MAX)
-		return -EINVAL;
 	if (in->valid & FATTR_FH) {
 		r = handle_pin(&fs->handles, in->fh, HANDLE_FILE, &file);
 		if (r < 0)
@@ -83,6 +134,27 @@ static int set_size(struct fs *fs, const struct request *rq)
 	if (!S_ISREG(rq->node.node->mode))
 		return node_is_dir(&rq->node) ? -EISDIR : -EINVAL;
 	return truncate(fd_name(rq->node.fd).s, (off_t)in->size) < 0 ? -errno : 0;
+}
+
+/* Set-id bits fall as for a user where the guest leaves that to the host. */
+static int set_size(struct fs *fs, const struct request *rq)
+{
+	const struct fuse_setattr_in *in = &rq->arg.setattr;
+	struct cred_scope scope = { 0 };
+	int r;
+
+	if (!(in->valid & FATTR_SIZE))
+		return 0;
+	if (in->size > INT64_MAX)
+		return -EINVAL;
+	r = priv_drop_capability(fs, rq->node.fd);
+	if (r == 0 && in->valid & FATTR_KILL_SUIDGID)
+		r = cred_drop_fsetid(&scope, &fs->cred);
+	if (r < 0)
+		return r;
+	r = truncate_node(fs, rq);
+	cred_leave(&scope);
+	return r;
 }
 
 static struct timespec time_of(const struct fuse_setattr_in *in, uint32_t set,
@@ -116,7 +188,7 @@ static int set_times(const struct request *rq)
 
 int op_setattr(struct fs *fs, struct request *rq)
 {
-	int r = set_owner(rq);
+	int r = set_owner(fs, rq);
 
 	if (r == 0)
 		r = set_mode(rq);

@@ -20,7 +20,7 @@
 #include "fs/lookup.h"
 #include "fs/name.h"
 #include "fs/op.h"
-#include "fs/reopen.h"
+#include "fs/open.h"
 
 struct linux_dirent64 {
 	uint64_t d_ino;
@@ -39,7 +39,7 @@ int op_opendir(struct fs *fs, struct request *rq)
 
 	if (!node_is_dir(&rq->node))
 		return -ENOTDIR;
-	r = reopen(&rq->node, O_RDONLY | O_DIRECTORY);
+	r = open_node(fs, &rq->node, O_RDONLY, 0);
 	if (r < 0)
 		return r;
 	fd = r;

@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/fd.h"
 #include "base/guestmem.h"
 #include "fs/op.h"
+#include "fs/priv.h"
 
 #define CUT 4096U
 
@@ -45,14 +47,41 @@ static int next_window(struct request *rq, const struct iobuf *b, size_t left,
 }
 
 /* syscalls: preadv */
-static ssize_t read_window(const struct request *rq, int n, uint64_t off)
+static ssize_t read_fd(int fd, const struct request *rq, int n, uint64_t off)
 {
 	ssize_t done;
 
 	guestmem_begin();
-	done = preadv(rq->file.fd, rq->scratch.iov, n, (off_t)off);
+	done = preadv(fd, rq->scratch.iov, n, (off_t)off);
 	guestmem_end();
 	return done < 0 ? -errno : done;
+}
+
+/*
+ * The host asks more of an O_DIRECT request than the guest's kernel knew when
+ * it made it: the file once more, opened without. Returns a descriptor if that
+ * may help with the error @r of a call on @fd, or -errno.
+ * syscalls: fcntl
+ */
+static int open_buffered(int fd, ssize_t r)
+{
+	int flags = r == -EINVAL ? fcntl(fd, F_GETFL) : 0;
+
+	if (flags < 0 || !(flags & O_DIRECT))
+		return -EINVAL;
+	return fd_open_for_guest(AT_FDCWD, fd_name(fd).s,
+				 flags & (O_ACCMODE | O_SYNC | O_DSYNC), 0);
+}
+
+static ssize_t read_window(const struct request *rq, int n, uint64_t off)
+{
+	ssize_t done = read_fd(rq->file.fd, rq, n, off);
+	_cleanup_close_ int fd = -1;
+
+	if (done != -EINVAL)
+		return done;
+	fd = open_buffered(rq->file.fd, done);
+	return fd < 0 ? done : read_fd(fd, rq, n, off);
 }
 
 int op_read(struct fs *fs, struct request *rq)
@@ -107,19 +136,30 @@ static int write_flags(const struct fs *fs, const struct fuse_write_in *in)
 }
 
 /* syscalls: pwritev pwritev2 */
-static ssize_t write_window(const struct request *rq, int n, uint64_t off,
-			    int flags)
+static ssize_t write_fd(int fd, const struct request *rq, int n, uint64_t off,
+			int flags)
 {
 	ssize_t done;
 
 	guestmem_begin();
 	if (flags)
-		done = pwritev2(rq->file.fd, rq->scratch.iov, n, (off_t)off,
-				flags);
+		done = pwritev2(fd, rq->scratch.iov, n, (off_t)off, flags);
 	else
-		done = pwritev(rq->file.fd, rq->scratch.iov, n, (off_t)off);
+		done = pwritev(fd, rq->scratch.iov, n, (off_t)off);
 	guestmem_end();
 	return done < 0 ? -errno : done;
+}
+
+static ssize_t write_window(const struct request *rq, int n, uint64_t off,
+			    int flags)
+{
+	ssize_t done = write_fd(rq->file.fd, rq, n, off, flags);
+	_cleanup_close_ int fd = -1;
+
+	if (done != -EINVAL)
+		return done;
+	fd = open_buffered(rq->file.fd, done);
+	return fd < 0 ? done : write_fd(fd, rq, n, off, flags);
 }
 
 static int write_all(struct request *rq, int flags)
@@ -157,6 +197,9 @@ int op_write(struct fs *fs, struct request *rq)
 	if (add_overflow(in->offset, (uint64_t)in->size, &end) ||
 	    end > INT64_MAX)
 		return -EFBIG;
+	r = priv_drop_capability(fs, rq->file.fd);
+	if (r < 0)
+		return r;
 	if (!flags)
 		return write_all(rq, 0);
 	lock = &fs->append_lock[rq->h.nodeid % FS_APPEND_LOCKS];
@@ -170,9 +213,13 @@ int op_write(struct fs *fs, struct request *rq)
 int op_fallocate(struct fs *fs, struct request *rq)
 {
 	const struct fuse_fallocate_in *in = &rq->arg.fallocate;
+	int r;
 
 	if (in->offset > INT64_MAX || in->length > INT64_MAX)
 		return -EINVAL;
+	r = priv_drop_capability(fs, rq->file.fd);
+	if (r < 0)
+		return r;
 	return fallocate(rq->file.fd, (int)in->mode, (off_t)in->offset,
 			 (off_t)in->length) < 0 ? -errno : 0;
 }
@@ -196,8 +243,8 @@ int op_lseek(struct fs *fs, struct request *rq)
 	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }
 
-/* syscalls: copy_file_range */
-int op_copy_file_range(struct fs *fs, struct request *rq)
+/* The number of bytes copied, or -errno. syscalls: copy_file_range */
+static ssize_t copy_range(struct fs *fs, struct request *rq)
 {
 	const struct fuse_copy_file_range_in *in = &rq->arg.copy;
 	_cleanup_handle_ struct handle_pin to = { 0 };
@@ -210,7 +257,29 @@ int op_copy_file_range(struct fs *fs, struct request *rq)
 		return r;
 	if (in->off_in > INT64_MAX || in->off_out > INT64_MAX)
 		return -EINVAL;
+	r = priv_drop_capability(fs, to.fd);
+	if (r < 0)
+		return r;
 	done = copy_file_range(rq->file.fd, &from_off, to.fd, &to_off,
 			       min_u64(in->len, COPY_MAX), (unsigned int)in->flags);
-	return done < 0 ? -errno : reply_count(rq, (uint64_t)done);
+	return done < 0 ? -errno : done;
+}
+
+int op_copy_file_range(struct fs *fs, struct request *rq)
+{
+	ssize_t done = copy_range(fs, rq);
+
+	return done < 0 ? (int)done : reply_count(rq, (uint64_t)done);
+}
+
+int op_copy_file_range_64(struct fs *fs, struct request *rq)
+{
+	ssize_t done = copy_range(fs, rq);
+	struct wire_fuse_copy_file_range_out out = {
+		.bytes_copied = (uint64_t)done,
+	};
+
+	if (done < 0)
+		return (int)done;
+	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }

@@ -6,17 +6,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "fs/lookup.h"
+#include "fs/create.h"
 #include "fs/name.h"
 #include "fs/op.h"
-
-static int reply_child(struct fs *fs, struct request *rq, const char *name)
-{
-	struct fuse_entry_out entry;
-	int r = lookup_child(fs, &rq->node, name, &entry);
-
-	return r < 0 ? r : lookup_reply(fs, rq, &entry);
-}
 
 /* syscalls: readlinkat */
 int op_readlink(struct fs *fs, struct request *rq)
@@ -32,17 +24,34 @@ int op_readlink(struct fs *fs, struct request *rq)
 	return reply_put(rq, buf, (size_t)n) ? 0 : -ERANGE;
 }
 
-/* syscalls: symlinkat */
-int op_symlink(struct fs *fs, struct request *rq)
+/* Makes something with the caller's rights and umask, and replies with it. */
+static int make(struct fs *fs, struct request *rq, uint32_t umask,
+		int (*call)(const struct request *rq))
 {
-	const char *name = rq->name[0], *target = rq->name[1];
-	int r = name_check(name);
+	int r = name_check(rq->name[0]);
+	struct cred_scope scope;
+	mode_t mask;
 
+	if (r == 0)
+		r = request_enter_caller(fs, rq, &scope);
 	if (r < 0)
 		return r;
-	if (symlinkat(target, rq->node.fd, name) < 0)
-		return -errno;
-	return reply_child(fs, rq, name);
+	mask = create_umask_enter(fs, umask);
+	r = call(rq) < 0 ? -errno : 0;
+	create_umask_leave(mask);
+	cred_leave(&scope);
+	return r < 0 ? r : create_reply(fs, rq, rq->name[0]);
+}
+
+/* syscalls: symlinkat */
+static int call_symlink(const struct request *rq)
+{
+	return symlinkat(rq->name[1], rq->node.fd, rq->name[0]);
+}
+
+int op_symlink(struct fs *fs, struct request *rq)
+{
+	return make(fs, rq, 0, call_symlink);
 }
 
 /* The kernel's 32-bit encoding of a device number (new_decode_dev()). */
@@ -52,30 +61,27 @@ static dev_t decode_dev(uint32_t dev)
 	       ((dev_t)(dev >> 12) & 0xfff00U) << 12;
 }
 
-/* The guest has taken its umask off the mode already. */
 /* syscalls: mknodat */
+static int call_mknod(const struct request *rq)
+{
+	return mknodat(rq->node.fd, rq->name[0], rq->arg.mknod.mode,
+		       decode_dev(rq->arg.mknod.rdev));
+}
+
 int op_mknod(struct fs *fs, struct request *rq)
 {
-	const struct fuse_mknod_in *in = &rq->arg.mknod;
-	int r = name_check(rq->name[0]);
-
-	if (r < 0)
-		return r;
-	if (mknodat(rq->node.fd, rq->name[0], in->mode, decode_dev(in->rdev)) < 0)
-		return -errno;
-	return reply_child(fs, rq, rq->name[0]);
+	return make(fs, rq, rq->arg.mknod.umask, call_mknod);
 }
 
 /* syscalls: mkdirat */
+static int call_mkdir(const struct request *rq)
+{
+	return mkdirat(rq->node.fd, rq->name[0], rq->arg.mkdir.mode);
+}
+
 int op_mkdir(struct fs *fs, struct request *rq)
 {
-	int r = name_check(rq->name[0]);
-
-	if (r < 0)
-		return r;
-	if (mkdirat(rq->node.fd, rq->name[0], rq->arg.mkdir.mode) < 0)
-		return -errno;
-	return reply_child(fs, rq, rq->name[0]);
+	return make(fs, rq, rq->arg.mkdir.umask, call_mkdir);
 }
 
 /* syscalls: linkat */
@@ -92,5 +98,5 @@ int op_link(struct fs *fs, struct request *rq)
 	if (linkat(AT_FDCWD, fd_name(old.fd).s, rq->node.fd, rq->name[0],
 		   AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
-	return reply_child(fs, rq, rq->name[0]);
+	return create_reply(fs, rq, rq->name[0]);
 }

@@ -6,8 +6,17 @@
 int request_enter_caller(const struct fs *fs, const struct request *rq,
 			 struct cred_scope *scope)
 {
-	return cred_enter_caller(scope, &fs->cred, rq->h.uid, rq->h.gid,
-				 rq->have_group ? &rq->group : NULL);
+	uint32_t uid, gid, group;
+	int r = idmap_to_host(&fs->uids, rq->h.uid, &uid);
+
+	if (r == 0)
+		r = idmap_to_host(&fs->gids, rq->h.gid, &gid);
+	if (r == 0 && rq->have_group)
+		r = idmap_to_host(&fs->gids, rq->group, &group);
+	if (r < 0)
+		return r;
+	return cred_enter_caller(scope, &fs->cred, uid, gid,
+				 rq->have_group ? &group : NULL);
 }
 
 void request_bind(struct request *rq, const struct iovec *readable,
@@ -23,6 +32,7 @@ void request_bind(struct request *rq, const struct iovec *readable,
 	rq->record = NULL;
 	rq->op = NULL;
 	rq->have_group = false;
+	rq->label_name = NULL;
 	rq->node.table = NULL;
 	rq->file.table = NULL;
 }

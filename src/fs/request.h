@@ -14,6 +14,7 @@
 #define FS_REQUEST_H
 
 #include <limits.h>
+#include <linux/limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,7 +39,7 @@ struct session;
 
 /* Names of a request, with their NULs: a symlink's target and its name. */
 #define REQUEST_NAMES_MAX (PATH_MAX + NAME_MAX + 2)
-/* Extensions: a group list and, some day, security contexts. */
+/* Extensions: a group list and a security label. */
 #define REQUEST_EXT_MAX 4096U
 /* getdents64(2) into this, at most. */
 #define REQUEST_DIRENTS_MAX 65536U
@@ -65,6 +66,11 @@ union request_arg {
 	struct fuse_fallocate_in fallocate;
 	struct fuse_lseek_in lseek;
 	struct fuse_copy_file_range_in copy;
+	struct fuse_getxattr_in getxattr;
+	struct fuse_ioctl_in ioctl;
+	struct fuse_syncfs_in syncfs;
+	struct wire_fuse_statx_in statx;
+	struct fuse_setxattr_in setxattr;
 	uint64_t fh; /* first in each op on an open file */
 };
 
@@ -85,6 +91,8 @@ struct request {
 	struct request_token token;
 	struct session *session;
 	uint32_t queue_size; /* descriptors of the request queues, for INIT */
+	bool long_setxattr; /* agreed: SETXATTR_EXT */
+	bool unsized_label; /* agreed: labels, by a guest without total_extlen */
 
 	/* Decoded: */
 	struct fuse_in_header h;
@@ -93,18 +101,24 @@ struct request {
 	const char *name[2];
 	gid_t group; /* the caller's supplementary group, if it sent one ... */
 	bool have_group;
+	const char *label_name; /* security label for what is made, or NULL */
+	const char *label;
+	size_t label_len;
 	struct node_pin node; /* of h.nodeid, for ops that have one */
 	struct handle_pin file; /* of arg.fh, for ops on an open file */
 
 	_Atomic uint32_t acting; /* opcode that is being carried out, or 0 */
 
 	/* Scratch, of no meaning between requests. */
-	char names[REQUEST_NAMES_MAX];
+	char names[REQUEST_NAMES_MAX + REQUEST_EXT_MAX];
 	union {
 		char path[PATH_MAX + 1];
-		char ext[REQUEST_EXT_MAX];
 		struct iovec iov[IOV_MAX];
 		char dirents[REQUEST_DIRENTS_MAX];
+		struct {
+			char name[XATTR_NAME_MAX + 1];
+			char value[XATTR_SIZE_MAX];
+		} xattr;
 	} scratch;
 };
 

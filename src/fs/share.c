@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/xattr.h>
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "wire/fuse.h"
 
 #define DAY_SEC 86400U
@@ -16,8 +18,10 @@ static const struct {
 	bool readdirplus;
 	uint32_t open_flags, opendir_flags;
 } modes[] = {
-	[CACHE_NEVER] = { 0, false, FOPEN_DIRECT_IO, 0 },
-	[CACHE_METADATA] = { DAY_SEC, true, FOPEN_DIRECT_IO,
+	[CACHE_NEVER] = { 0, false,
+			  FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES, 0 },
+	[CACHE_METADATA] = { DAY_SEC, true,
+			     FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES,
 			     FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR },
 	[CACHE_AUTO] = { 1, true, 0, 0 },
 	[CACHE_ALWAYS] = { DAY_SEC, true, FOPEN_KEEP_CACHE,
@@ -45,6 +49,27 @@ static void policy_init(struct cache_policy *p, const struct config *cfg)
 	p->opendir_flags = modes[cfg->cache].opendir_flags;
 }
 
+static int map_init(struct fs *fs, const struct config *cfg)
+{
+	char buf[XATTR_NAME_MAX + 1];
+	struct xattrmap_error e;
+	const char *name;
+	int r;
+
+	if (!cfg->xattrmap)
+		return 0;
+	r = xattrmap_parse(cfg->xattrmap, &fs->xattrmap, &e);
+	if (r < 0)
+		return r;
+	if (!xattrmap_has_catch_all(&fs->xattrmap))
+		log_warn("the xattr map has no rule for all other names: they are refused, and hidden");
+	if (xattrmap_client(&fs->xattrmap, XATTR_NAME_CAPS, buf, &name) < 0 ||
+	    strcmp(name, XATTR_NAME_CAPS) == 0)
+		return 0;
+	fs->capability_name = strdup(name);
+	return fs->capability_name ? 0 : -ENOMEM;
+}
+
 int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	    int *root_fd_taken)
 {
@@ -55,7 +80,20 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
 		pthread_mutex_init(&fs->append_lock[i], NULL);
 	policy_init(&fs->cache, cfg);
-	r = cred_base_init(&fs->cred);
+	fs->xattr = cfg->xattr;
+	fs->posix_acl = cfg->posix_acl;
+	fs->security_label = cfg->security_label;
+	fs->allow_writeback = cfg->writeback;
+	fs->allow_direct_io = cfg->allow_direct_io;
+	fs->allow_mmap = cfg->allow_mmap;
+	fs->killpriv_v2 = cfg->killpriv_v2 == CHOICE_YES;
+	fs->readonly = cfg->readonly;
+	fs->announce_submounts = cfg->announce_submounts;
+	fs->uids = cfg->uids;
+	fs->gids = cfg->gids;
+	r = map_init(fs, cfg);
+	if (r == 0)
+		r = cred_base_init(&fs->cred);
 	if (r == 0)
 		r = node_table_init(&fs->nodes, arena, &root_fd);
 	if (r == 0)
@@ -71,6 +109,8 @@ void fs_destroy(struct fs *fs)
 	node_table_destroy(&fs->nodes);
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
 		pthread_mutex_destroy(&fs->append_lock[i]);
+	xattrmap_free(&fs->xattrmap);
+	free(fs->capability_name);
 }
 
 void fs_reset(struct fs *fs)
@@ -78,4 +118,8 @@ void fs_reset(struct fs *fs)
 	handle_table_clear(&fs->handles);
 	node_table_clear(&fs->nodes);
 	fs->writeback = false;
+	fs->use_acl = false;
+	fs->use_label = false;
+	fs->use_submounts = false;
+	fs->use_negative = false;
 }

@@ -13,6 +13,7 @@
 #include "fs/cred.h"
 #include "fs/handle.h"
 #include "fs/node.h"
+#include "fs/xattrmap.h"
 
 /* How a cache mode answers the guest's questions. Constant. */
 struct cache_policy {
@@ -32,7 +33,23 @@ struct fs {
 	struct cred_base cred; /* who the daemon is */
 	/* An append that takes several calls is one piece: rank 16, by nodeid. */
 	pthread_mutex_t append_lock[FS_APPEND_LOCKS];
-	bool writeback; /* negotiated: the guest's cache holds dirty pages */
+	struct xattrmap xattrmap;
+	bool xattr; /* extended attributes are served */
+	enum agreement posix_acl, security_label;
+	bool allow_writeback, allow_direct_io, allow_mmap, killpriv_v2;
+	bool readonly, announce_submounts;
+	struct idmap uids, gids; /* their rules are the configuration's */
+	/* Where the map puts security.capability, if that is not its own place:
+	 * then its fall at a write or a change of owner is not the kernel's
+	 * doing but ours. NULL: nothing to do. */
+	char *capability_name;
+
+	/* Agreed on by the present session: */
+	bool use_negative; /* it knows what an entry without a node means */
+	bool use_submounts; /* it makes mounts of mounts */
+	bool writeback; /* the guest's cache holds dirty pages */
+	bool use_acl; /* the guest goes by ACLs, and leaves umask to us */
+	bool use_label; /* it sends labels for what it creates */
 };
 
 /*

@@ -21,16 +21,11 @@ static int decode_header(struct request *rq)
 	return 0;
 }
 
-/* The names, each with its NUL; what else lies between them and the
- * extensions is of no meaning. */
-static int decode_names(struct request *rq, size_t len)
+/* The names, each with its NUL. *ret_end is what follows them. */
+static int decode_names(struct request *rq, char *end, char **ret_end)
 {
-	char *at = rq->names, *end;
+	char *at = rq->names;
 
-	if (len > sizeof(rq->names))
-		return -ENAMETOOLONG;
-	iobuf_read(&rq->in, at, len);
-	end = at + len;
 	for (int i = 0; i < rq->op->names; i++) {
 		char *nul = memchr(at, '\0', (size_t)(end - at));
 
@@ -39,7 +34,33 @@ static int decode_names(struct request *rq, size_t len)
 		rq->name[i] = at;
 		at = nul + 1;
 	}
+	*ret_end = at;
 	return 0;
+}
+
+/* The name in front of a value: as much as a name can be is copied, and what
+ * belongs to the value is passed over again when that is read. */
+static int decode_name_of_value(struct request *rq)
+{
+	struct iobuf ahead = rq->in;
+	size_t len = min_size(ahead.left, XATTR_NAME_MAX + 1);
+	char *nul;
+
+	iobuf_read(&ahead, rq->names, len);
+	nul = memchr(rq->names, '\0', len);
+	if (!nul)
+		return len > XATTR_NAME_MAX ? -ERANGE : -EINVAL;
+	rq->name[0] = rq->names;
+	iobuf_skip(&rq->in, (size_t)(nul + 1 - rq->names));
+	return 0;
+}
+
+/* SETXATTR has grown by two fields for guests that have agreed to ACLs. */
+static size_t fixed_size(const struct request *rq)
+{
+	if (rq->h.opcode == FUSE_SETXATTR && !rq->long_setxattr)
+		return FUSE_COMPAT_SETXATTR_IN_SIZE;
+	return rq->op->in_size;
 }
 
 /* One group: the one that the kernel sends, that of the parent directory. */
@@ -61,14 +82,31 @@ static int decode_groups(struct request *rq, const char *at, size_t size)
 	return 0;
 }
 
-static int decode_ext(struct request *rq, size_t len)
+/* One label: more than one security module with a label of its own is not in
+ * any kernel yet. */
+static int decode_label(struct request *rq, const char *at, size_t size)
 {
-	const char *at = rq->scratch.ext;
+	struct fuse_secctx ctx;
+	const char *nul;
+
+	if (size < sizeof(ctx))
+		return -EINVAL;
+	memcpy(&ctx, at, sizeof(ctx));
+	at += sizeof(ctx);
+	size -= sizeof(ctx);
+	nul = memchr(at, '\0', size);
+	if (!nul || ctx.size > size - (size_t)(nul + 1 - at))
+		return -EINVAL;
+	rq->label_name = at;
+	rq->label = nul + 1;
+	rq->label_len = ctx.size;
+	return 0;
+}
+
+static int decode_ext(struct request *rq, const char *at, size_t len)
+{
 	struct wire_fuse_ext_header eh;
 
-	if (len > sizeof(rq->scratch.ext))
-		return -EINVAL;
-	iobuf_read(&rq->in, rq->scratch.ext, len);
 	while (len) {
 		int r = 0;
 
@@ -81,6 +119,11 @@ static int decode_ext(struct request *rq, size_t len)
 		if (eh.type == WIRE_FUSE_EXT_GROUPS)
 			r = decode_groups(rq, at + sizeof(eh),
 					  eh.size - sizeof(eh));
+		else if (eh.type == 1)
+			r = decode_label(rq, at + sizeof(eh),
+					 eh.size - sizeof(eh));
+		else if (eh.type && eh.type <= WIRE_FUSE_SECCTX_MAX)
+			r = -EINVAL;
 		if (r < 0)
 			return r;
 		at += eh.size;
@@ -89,9 +132,33 @@ static int decode_ext(struct request *rq, size_t len)
 	return 0;
 }
 
+/* Names and extensions, which come to their end together. */
+static int decode_tail(struct request *rq)
+{
+	size_t len = rq->in.left, ext = 0;
+	char *end, *names_end;
+	int r;
+
+	if (rq->op->flags & OP_EXT)
+		ext = (size_t)rq->h.total_extlen * EXT_UNIT;
+	if (ext > len)
+		return -EINVAL;
+	if (len - ext > REQUEST_NAMES_MAX)
+		return -ENAMETOOLONG;
+	if (ext > REQUEST_EXT_MAX)
+		return -EINVAL;
+	iobuf_read(&rq->in, rq->names, len);
+	end = rq->names + len;
+	r = decode_names(rq, end - ext, &names_end);
+	if (r < 0)
+		return r;
+	if (!ext && rq->unsized_label && rq->op->flags & OP_EXT)
+		ext = (size_t)(end - names_end);
+	return decode_ext(rq, end - ext, ext);
+}
+
 int fuse_decode(struct request *rq)
 {
-	size_t ext = 0;
 	int r = decode_header(rq);
 
 	/* Known or not, the op says whether a reply is waited for. */
@@ -100,15 +167,10 @@ int fuse_decode(struct request *rq)
 		return r;
 	if (!rq->op)
 		return -ENOSYS;
-	if (!iobuf_read(&rq->in, &rq->arg, rq->op->in_size))
+	memset(&rq->arg, 0, rq->op->in_size);
+	if (!iobuf_read(&rq->in, &rq->arg, fixed_size(rq)))
 		return -EINVAL;
-	if (rq->op->flags & OP_EXT)
-		ext = (size_t)rq->h.total_extlen * EXT_UNIT;
-	if (ext > rq->in.left)
-		return -EINVAL;
-	if (rq->op->names)
-		r = decode_names(rq, rq->in.left - ext);
-	if (r == 0 && ext)
-		r = decode_ext(rq, ext);
-	return r;
+	if (rq->op->flags & OP_VALUE)
+		return decode_name_of_value(rq);
+	return rq->op->names ? decode_tail(rq) : 0;
 }

@@ -23,6 +23,7 @@ enum op_flags {
 	OP_WRITES = 1 << 7, /* changes the share: not if it is read-only */
 	OP_REDO = 1 << 8, /* may be carried out twice without harm */
 	OP_EXT = 1 << 9, /* may carry extensions (total_extlen) */
+	OP_VALUE = 1 << 10, /* a value follows the name, and stays in rq->in */
 };
 
 struct fuse_op {

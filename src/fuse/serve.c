@@ -72,16 +72,10 @@ static void unpin(struct request *rq)
 static int enter_cred(const struct fs *fs, const struct request *rq,
 		      struct cred_scope *scope)
 {
-	switch (rq->op->cred) {
-	case CRED_CALLER:
-		return request_enter_caller(fs, rq, scope);
-	case CRED_NO_FSETID:
-		if (rq->arg.write.write_flags & FUSE_WRITE_KILL_SUIDGID)
-			return cred_drop_fsetid(scope, &fs->cred);
-		return 0;
-	default:
-		return 0;
-	}
+	if (rq->op->cred == CRED_NO_FSETID &&
+	    rq->arg.write.write_flags & FUSE_WRITE_KILL_SUIDGID)
+		return cred_drop_fsetid(scope, &fs->cred);
+	return 0;
 }
 
 static int act(struct fs *fs, struct request *rq)
@@ -112,13 +106,20 @@ int fuse_serve_exclusive(struct session *s, struct request *rq)
 
 int fuse_serve(struct session *s, struct request *rq)
 {
-	int r = fuse_decode(rq);
+	int r;
 
 	rq->session = s;
+	rq->long_setxattr = s->record->flags & FUSE_SETXATTR_EXT;
+	rq->unsized_label = s->record->flags & FUSE_SECURITY_CTX &&
+			    s->record->minor < WIRE_FUSE_MINOR_EXTLEN;
+	r = fuse_decode(rq);
 	if (r == 0 && !(rq->op->flags & OP_NO_SESSION) && !session_is_live(s))
 		r = -EIO;
 	if (r == 0 && rq->op->flags & OP_EXCLUSIVE)
 		return REQUEST_EXCLUSIVE;
+	/* Whatever the guest's kernel thinks of its mount. */
+	if (r == 0 && s->fs->readonly && rq->op->flags & OP_WRITES)
+		r = -EROFS;
 	if (r == 0)
 		r = act(s->fs, rq);
 	return r == REQUEST_PARKED ? r : reply_finish(rq, r);

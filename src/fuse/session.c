@@ -27,10 +27,14 @@
 		    FUSE_AUTO_INVAL_DATA | FUSE_ASYNC_DIO |                    \
 		    FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_MAX_PAGES |   \
 		    FUSE_EXPORT_SUPPORT | FUSE_CACHE_SYMLINKS |                \
-		    FUSE_INIT_EXT) |                                           \
+		    FUSE_HAS_IOCTL_DIR | FUSE_INIT_EXT) |                                           \
 	 FUSE_CREATE_SUPP_GROUP)
 #define FLAGS_READDIRPLUS                                                      \
 	((uint64_t)(FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO))
+
+/* Only all three together make ACLs that the host inherits as it should. */
+#define FLAGS_ACL                                                              \
+	((uint64_t)(FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT))
 
 void session_init(struct session *s, struct fs *fs, struct session_record *rec)
 {
@@ -74,7 +78,37 @@ static uint64_t agree(const struct fs *fs, const struct fuse_init_in *in)
 		offered |= (uint64_t)in->flags2 << 32;
 	if (fs->cache.readdirplus)
 		ours |= FLAGS_READDIRPLUS;
+	if (fs->posix_acl != AGREE_NEVER && fs->xattr && (offered & FLAGS_ACL) == FLAGS_ACL)
+		ours |= FLAGS_ACL;
+	if (fs->security_label != AGREE_NEVER && fs->xattr)
+		ours |= FUSE_SECURITY_CTX;
+	/* A guest takes the second only with the first. */
+	if (ours & FUSE_POSIX_ACL)
+		ours |= FUSE_ALLOW_IDMAP;
+	if (fs->announce_submounts)
+		ours |= FUSE_SUBMOUNTS;
+	if (fs->allow_writeback)
+		ours |= FUSE_WRITEBACK_CACHE;
+	if (fs->killpriv_v2)
+		ours |= FUSE_HANDLE_KILLPRIV_V2;
+	if (fs->allow_mmap)
+		ours |= FUSE_DIRECT_IO_ALLOW_MMAP;
 	return offered & ours;
+}
+
+/* What the operator insists on must be there. */
+static int check_agreed(const struct fs *fs, uint64_t flags)
+{
+	const char *missing = NULL;
+
+	if (fs->posix_acl == AGREE_ALWAYS && !(flags & FUSE_POSIX_ACL))
+		missing = "POSIX ACLs (--posix-acl=auto would go on without)";
+	if (fs->security_label == AGREE_ALWAYS && !(flags & FUSE_SECURITY_CTX))
+		missing = "security labels (--security-label=auto would go on without)";
+	if (!missing)
+		return 0;
+	log_error("the guest does not offer %s", missing);
+	return -EPROTO;
 }
 
 static uint32_t max_pages(const struct request *rq)
@@ -137,6 +171,16 @@ int op_init(struct fs *fs, struct request *rq)
 
 	s->record->minor = in.minor;
 	s->record->flags = agree(fs, &in);
+	r = check_agreed(fs, s->record->flags);
+	if (r < 0)
+		return r;
+	fs->use_acl = s->record->flags & FUSE_POSIX_ACL;
+	fs->use_label = s->record->flags & FUSE_SECURITY_CTX;
+	/* Windows' driver does not, and takes any reply for a file that is
+	 * there. It is the one that knows nothing of O_TRUNC either. */
+	fs->use_negative = s->record->flags & FUSE_ATOMIC_O_TRUNC;
+	fs->use_submounts = s->record->flags & FUSE_SUBMOUNTS;
+	fs->writeback = s->record->flags & FUSE_WRITEBACK_CACHE;
 	s->record->number++;
 	fill_init(rq, &in, s->record->flags, &out);
 	if (!reply_put(rq, &out, sizeof(out)))

@@ -94,6 +94,7 @@ static int decode_pieces(const struct built *b, size_t len, size_t piece)
 	}
 	memset(&rq.h, 0x77, sizeof(rq.h));
 	request_bind(&rq, iov, n, NULL, 0);
+	rq.long_setxattr = true;
 	return fuse_decode(&rq);
 }
 
@@ -329,7 +330,7 @@ START_TEST(other_extensions_are_passed_over)
 		struct wire_fuse_ext_header other;
 		char text[8];
 		struct group_ext groups;
-	} e = { { 16, 1 }, "context", { { 24, WIRE_FUSE_EXT_GROUPS }, 1, { 9 } } };
+	} e = { { 16, WIRE_FUSE_EXT_GROUPS + 1 }, "another", { { 24, WIRE_FUSE_EXT_GROUPS }, 1, { 9 } } };
 	struct built b;
 
 	build_ext(&b, &e, 40, 5);
@@ -361,7 +362,8 @@ END_TEST
 START_TEST(longest_extensions)
 {
 	static char ext[REQUEST_EXT_MAX + 8];
-	struct wire_fuse_ext_header h = { sizeof(ext) - 8, 3 };
+	struct wire_fuse_ext_header h = { sizeof(ext) - 8,
+					  WIRE_FUSE_EXT_GROUPS + 1 };
 	struct built b;
 
 	memcpy(ext, &h, sizeof(h));

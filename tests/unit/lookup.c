@@ -187,9 +187,12 @@ END_TEST
 START_TEST(descriptor_becomes_a_node)
 {
 	struct fuse_entry_out e;
+	struct node_pin root = { 0 };
 	int fd = fd_openat(AT_FDCWD, path_of("share/file"), O_PATH, 0);
 
-	ck_ok(lookup_fd(&c.fs, &fd, &e));
+	ck_ok(node_pin(&c.fs.nodes, ROOT, &root));
+	ck_ok(lookup_fd(&c.fs, &root, &fd, &e));
+	node_unpin(&root);
 	ck_assert_int_eq(fd, -1);
 	ck_assert_uint_eq(e.nodeid, id_of(ROOT, "file"));
 }

@@ -49,6 +49,15 @@ static const struct {
 	{ FUSE_RENAME2, IN(rename2), 2, false },
 	{ FUSE_LSEEK, IN(lseek), 0, false },
 	{ FUSE_COPY_FILE_RANGE, IN(copy_file_range), 0, false },
+	{ FUSE_SETXATTR, IN(setxattr), 1, false },
+	{ FUSE_GETXATTR, IN(getxattr), 1, false },
+	{ FUSE_LISTXATTR, IN(getxattr), 0, false },
+	{ FUSE_REMOVEXATTR, 0, 1, false },
+	{ FUSE_IOCTL, IN(ioctl), 0, false },
+	{ FUSE_SYNCFS, IN(syncfs), 0, false },
+	{ FUSE_TMPFILE, IN(create), 1, false },
+	{ WIRE_FUSE_STATX, 24, 0, false },
+	{ WIRE_FUSE_COPY_FILE_RANGE_64, IN(copy_file_range), 0, false },
 };
 
 START_TEST(rows_are_the_protocol)
@@ -95,6 +104,8 @@ START_TEST(rows_that_write)
 		FUSE_SETATTR, FUSE_SYMLINK, FUSE_MKNOD, FUSE_MKDIR, FUSE_UNLINK,
 		FUSE_RMDIR, FUSE_RENAME, FUSE_LINK, FUSE_WRITE, FUSE_CREATE,
 		FUSE_FALLOCATE, FUSE_RENAME2, FUSE_COPY_FILE_RANGE,
+		FUSE_SETXATTR, FUSE_REMOVEXATTR, FUSE_TMPFILE,
+		WIRE_FUSE_COPY_FILE_RANGE_64,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(writes); i++)

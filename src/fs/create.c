@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fs/create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fs/lookup.h"
+
+/* syscalls: umask */
+mode_t create_umask_enter(const struct fs *fs, uint32_t mask)
+{
+	if (!fs->use_acl || !(mask & 0777))
+		return 0;
+	(void)umask(mask & 0777);
+	return mask & 0777;
+}
+
+void create_umask_leave(mode_t entered)
+{
+	if (entered)
+		(void)umask(0);
+}
+
+/* syscalls: setxattr */
+int create_label(const struct fs *fs, struct request *rq, int path_fd)
+{
+	const char *name;
+	int r;
+
+	if (!fs->use_label || !rq->label_name)
+		return 0;
+	if (strlen(rq->label_name) > XATTR_NAME_MAX)
+		return -ERANGE;
+	r = xattrmap_client(&fs->xattrmap, rq->label_name,
+			    rq->scratch.xattr.name, &name);
+	if (r < 0)
+		return r;
+	return setxattr(fd_name(path_fd).s, name, rq->label, rq->label_len,
+			0) < 0 ? -errno : 0;
+}
+
+static void remove_again(const struct request *rq, const char *name)
+{
+	int saved = errno;
+
+	if (unlinkat(rq->node.fd, name, 0) < 0)
+		(void)unlinkat(rq->node.fd, name, AT_REMOVEDIR);
+	errno = saved;
+}
+
+int create_reply(struct fs *fs, struct request *rq, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	struct fuse_entry_out entry;
+	int r;
+
+	r = fd_open_for_guest(rq->node.fd, name, O_PATH | O_NOFOLLOW, 0);
+	if (r < 0)
+		return r;
+	fd = r;
+	r = create_label(fs, rq, fd);
+	if (r < 0) {
+		remove_again(rq, name);
+		return r;
+	}
+	r = lookup_fd(fs, &rq->node, &fd, &entry);
+	return r < 0 ? r : lookup_reply(fs, rq, &entry);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fs/open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "fs/priv.h"
+#include "fs/reopen.h"
+
+/*
+ * A guest that caches writes reads what it needs of a page before it writes a
+ * part of it: files opened to write have to be readable.
+ */
+int open_flags(const struct fs *fs, uint32_t guest_flags)
+{
+	int flags = reopen_flags(guest_flags);
+
+	if (fs->writeback && (flags & O_ACCMODE) == O_WRONLY)
+		flags = (flags & ~O_ACCMODE) | O_RDWR;
+	if (fs->allow_direct_io)
+		flags |= (int)guest_flags & O_DIRECT;
+	return flags;
+}
+
+static bool wants_to_write(uint32_t flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+/*
+ * Files that are append-only on the host (chattr +a) can only be opened so. And
+ * reading a share that is not to be changed leaves no trace of it, where the
+ * host allows that: it does to the file's owner.
+ */
+static int open_somehow(const struct fs *fs, const struct node_pin *node,
+			uint32_t guest_flags)
+{
+	int flags = open_flags(fs, guest_flags);
+	int r = reopen(node, flags | (fs->readonly ? O_NOATIME : 0));
+
+	if (r == -EPERM && fs->readonly)
+		r = reopen(node, flags);
+	if (r == -EPERM && guest_flags & O_APPEND && !fs->writeback)
+		r = reopen(node, flags | O_APPEND);
+	return r;
+}
+
+int open_node(const struct fs *fs, const struct node_pin *node,
+	      uint32_t guest_flags, uint32_t open_fuse)
+{
+	struct cred_scope scope = { 0 };
+	int r = 0;
+
+	if (fs->readonly && wants_to_write(guest_flags))
+		return -EROFS;
+	if (guest_flags & O_TRUNC)
+		r = priv_drop_capability(fs, node->fd);
+	if (r == 0 && open_fuse & FUSE_OPEN_KILL_SUIDGID)
+		r = cred_drop_fsetid(&scope, &fs->cred);
+	if (r < 0)
+		return r;
+	r = open_somehow(fs, node, guest_flags);
+	cred_leave(&scope);
+	return r;
+}
+
+int open_enter(struct fs *fs, int *fd, struct fuse_open_out *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->open_flags = fs->cache.open_flags;
+	return handle_open(&fs->handles, HANDLE_FILE, fd, &ret->fh);
+}
+
+void open_undo(struct fs *fs, uint64_t fh)
+{
+	struct handle_pin h = { 0 };
+
+	if (handle_pin(&fs->handles, fh, HANDLE_FILE, &h) == 0)
+		handle_close(&h);
+}
