@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 #include "func.h"
 
@@ -22,6 +24,11 @@ void func_connect(const struct vmm_opts *opts)
 void func_init_session(void)
 {
 	ok(guest_init(&fx.g, GUEST_MINOR, GUEST_INIT_FLAGS, &fx.init));
+}
+
+int func_init_with(uint32_t minor, uint64_t flags)
+{
+	return guest_init(&fx.g, minor, flags, &fx.init);
 }
 
 void func_start_with(const char *const *args, const struct vmm_opts *opts)
@@ -109,6 +116,16 @@ bool host_exists(const char *name)
 	struct stat st;
 
 	return lstat(host_path(name), &st) == 0;
+}
+
+void host_mount(const char *type, const char *name)
+{
+	func_need_root();
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(type, host_path(name), type, 0, NULL) < 0) {
+		daemon_discard(&fx.d);
+		func_skip("cannot mount a file system here");
+	}
 }
 
 void func_pattern(void *buf, size_t n, unsigned int seed)

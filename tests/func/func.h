@@ -82,6 +82,8 @@ void func_start_daemon(const char *const *args);
 void func_connect(const struct vmm_opts *opts);
 /* func_init_session() - INIT on fx.g as a recent Linux guest does it */
 void func_init_session(void);
+/* func_init_with() - INIT with these flags of 64; its result, the reply in fx.init */
+int func_init_with(uint32_t minor, uint64_t flags);
 /* func_hang_up() - release machine and guest; the daemon sees its front-end go */
 void func_hang_up(void);
 /* func_end() - hang up; the daemon must end with 0 and nothing bad in its log */
@@ -99,6 +101,10 @@ char *host_read(const char *name, size_t *ret_len);
 void host_is(const char *name, const void *bytes, size_t len);
 struct stat host_stat(const char *name);
 bool host_exists(const char *name);
+
+/* host_mount() - a new file system on a directory of the share, for this test alone; before the
+ * daemon starts. Ends the test as skipped where that cannot be. */
+void host_mount(const char *type, const char *name);
 
 /* func_pattern() - n bytes that differ by place and seed */
 void func_pattern(void *buf, size_t n, unsigned int seed);

@@ -75,6 +75,8 @@ long daemon_rss_kb(struct daemon *d);
 pid_t daemon_worker(struct daemon *d);
 /* daemon_opened() - descriptors, O_PATH ones apart, that are open on the path */
 int daemon_opened(struct daemon *d, const char *path);
+/* daemon_open_flags() - the flags that one of these was opened with; -1: there is none */
+int daemon_open_flags(struct daemon *d, const char *path);
 /* daemon_fds_settle() - wait until there are at most n descriptors; the number in the end */
 int daemon_fds_settle(struct daemon *d, int n, int timeout_ms);
 

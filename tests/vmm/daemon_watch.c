@@ -194,8 +194,9 @@ pid_t daemon_worker(struct daemon *d)
 	return pids[family(d, pids) - 1];
 }
 
-/* Is /proc/PID/fd/NAME open on the path, and not merely O_PATH? */
-static bool really_open(pid_t pid, const char *name, const char *path)
+/* The open(2) flags of /proc/PID/fd/NAME if it is open on the path; else, or if it is merely
+ * O_PATH, -1 */
+static int flags_if_open(pid_t pid, const char *name, const char *path)
 {
 	char link[64], target[PATH_MAX], line[128];
 	unsigned int flags = O_PATH;
@@ -205,10 +206,10 @@ static bool really_open(pid_t pid, const char *name, const char *path)
 	ssize_t n = readlink(link, target, sizeof(target) - 1);
 
 	if (n < 0)
-		return false;
+		return -1;
 	target[n] = '\0';
 	if (strcmp(target, path))
-		return false;
+		return -1;
 	snprintf(link, sizeof(link), "/proc/%d/fdinfo/%.16s", pid, name);
 
 	FILE *f = fopen(link, "re");
@@ -218,10 +219,11 @@ static bool really_open(pid_t pid, const char *name, const char *path)
 			break;
 	if (f)
 		fclose(f);
-	return !(flags & O_PATH);
+	return flags & O_PATH ? -1 : (int)flags;
 }
 
-int daemon_opened(struct daemon *d, const char *path)
+/* How many there are; the flags of one of them */
+static int find_opened(struct daemon *d, const char *path, int *ret_flags)
 {
 	pid_t worker = daemon_worker(d);
 	char fds[64];
@@ -231,9 +233,29 @@ int daemon_opened(struct daemon *d, const char *path)
 
 	DIR *dir = opendir(fds);
 
-	for (struct dirent *e; dir && (e = readdir(dir));)
-		n += really_open(worker, e->d_name, path);
+	for (struct dirent *e; dir && (e = readdir(dir));) {
+		int flags = flags_if_open(worker, e->d_name, path);
+
+		if (flags >= 0) {
+			*ret_flags = flags;
+			n++;
+		}
+	}
 	if (dir)
 		closedir(dir);
 	return n;
+}
+
+int daemon_opened(struct daemon *d, const char *path)
+{
+	int flags;
+
+	return find_opened(d, path, &flags);
+}
+
+int daemon_open_flags(struct daemon *d, const char *path)
+{
+	int flags;
+
+	return find_opened(d, path, &flags) ? flags : -1;
 }

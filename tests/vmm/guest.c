@@ -91,9 +91,15 @@ int guest_init_raw(struct guest *g, const struct fuse_init_in *in, size_t in_len
 	call_room(c, sizeof(*ret));
 
 	int r = guest_call(g);
+	const struct fuse_init_out *out = call_body(c);
 
-	if (r == 0 && ret)
-		memcpy(ret, call_body(c), sizeof(*ret));
+	if (r == 0) {
+		g->agreed = out->flags;
+		if (out->flags & FUSE_INIT_EXT)
+			g->agreed |= (uint64_t)out->flags2 << 32;
+		if (ret)
+			*ret = *out;
+	}
 	return r;
 }
 

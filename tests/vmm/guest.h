@@ -12,6 +12,9 @@
 #ifndef FUSE_CREATE_SUPP_GROUP
 #define FUSE_CREATE_SUPP_GROUP	(1ULL << 34)
 #endif
+#ifndef FUSE_DIRECT_IO_ALLOW_MMAP
+#define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
+#endif
 #define GUEST_EXT_GROUPS	32	/* type of the extension that carries groups */
 
 #define GUEST_NO_GROUP		UINT32_MAX
@@ -32,6 +35,13 @@ struct guest {
 	uint32_t uid, gid, pid;		/* the caller, in every request */
 	uint32_t supp_group;		/* sent with what creates; GUEST_NO_GROUP: none */
 	uint32_t file_flags;		/* of the open file, sent with READ and WRITE (O_APPEND) */
+	uint32_t open_flags;		/* FUSE_OPEN_*, sent with OPEN, CREATE, TMPFILE */
+	uint32_t write_flags;		/* FUSE_WRITE_*, sent with WRITE */
+	uint32_t setxattr_flags;	/* FUSE_SETXATTR_*, sent where SETXATTR_EXT is agreed */
+	const void *ext;		/* another extension of what creates: see guest_label() */
+	size_t ext_len;
+	bool ext_unsized;		/* without total_extlen, as before 7.38 */
+	uint64_t agreed;		/* flags of the last reply to INIT */
 	uint64_t unique;		/* of the last request */
 	int timeout_ms;
 	bool spin;			/* poll for completions, ask for no notification */
@@ -100,6 +110,11 @@ int guest_mkdir(struct guest *g, uint64_t parent, const char *name, mode_t mode,
 int guest_create(struct guest *g, uint64_t parent, const char *name, uint32_t flags,
 		 mode_t mode, mode_t umask, struct fuse_entry_out *ret_entry,
 		 struct fuse_open_out *ret_open);
+/* guest_tmpfile() - O_TMPFILE: CREATE without a name */
+int guest_tmpfile(struct guest *g, uint64_t parent, uint32_t flags, mode_t mode, mode_t umask,
+		  struct fuse_entry_out *ret_entry, struct fuse_open_out *ret_open);
+/* guest_label() - a security context as g->ext takes it; buf has len + 300 bytes. Its size */
+size_t guest_label(void *buf, const char *name, const void *value, size_t len);
 int guest_unlink(struct guest *g, uint64_t parent, const char *name);
 int guest_rmdir(struct guest *g, uint64_t parent, const char *name);
 int guest_rename(struct guest *g, uint64_t dir, const char *name, uint64_t newdir,
@@ -127,6 +142,50 @@ int64_t guest_lseek(struct guest *g, uint64_t node, uint64_t fh, uint64_t offset
 ssize_t guest_copy_file_range(struct guest *g, uint64_t node_in, uint64_t fh_in,
 			      uint64_t off_in, uint64_t node_out, uint64_t fh_out,
 			      uint64_t off_out, uint64_t len, uint64_t flags);
+
+/* --- extended attributes (guest_xattr.c) --- */
+
+int guest_setxattr(struct guest *g, uint64_t node, const char *name, const void *value,
+		   size_t size, uint32_t flags);
+/* With a size of 0 the reply is a number: how long it is. */
+ssize_t guest_getxattr(struct guest *g, uint64_t node, const char *name, void *buf,
+		       uint32_t size);
+ssize_t guest_listxattr(struct guest *g, uint64_t node, void *buf, uint32_t size);
+int guest_removexattr(struct guest *g, uint64_t node, const char *name);
+
+/* --- newer requests (guest_new.c) --- */
+
+struct guest_sx_time {
+	int64_t sec;
+	uint32_t nsec;
+	int32_t reserved;
+};
+struct guest_statx {
+	uint32_t mask, blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode, spare0;
+	uint64_t ino, size, blocks, attributes_mask;
+	struct guest_sx_time atime, btime, ctime, mtime;
+	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+	uint64_t spare2[14];
+};
+struct guest_statx_out {
+	uint64_t attr_valid;
+	uint32_t attr_valid_nsec;
+	uint32_t flags;
+	uint64_t spare[2];
+	struct guest_statx stat;
+};
+
+int guest_statx(struct guest *g, uint64_t node, uint32_t mask, struct guest_statx_out *ret);
+int guest_syncfs(struct guest *g, uint64_t node);
+/* guest_ioctl() - flags: FUSE_IOCTL_*; the bytes that came back to out */
+ssize_t guest_ioctl(struct guest *g, uint64_t node, uint64_t fh, uint32_t flags, uint32_t cmd,
+		    const void *in, uint32_t in_size, void *out, uint32_t out_size);
+ssize_t guest_copy_file_range_64(struct guest *g, uint64_t node_in, uint64_t fh_in,
+				 uint64_t off_in, uint64_t node_out, uint64_t fh_out,
+				 uint64_t off_out, uint64_t len);
 
 /* --- directories (guest_dir.c) --- */
 

@@ -11,6 +11,7 @@ int guest_open(struct guest *g, uint64_t node, uint32_t flags, struct fuse_open_
 	struct fuse_open_in *in = call_arg(c, sizeof(*in));
 
 	in->flags = flags;
+	in->open_flags = g->open_flags;
 	call_room(c, sizeof(*ret));
 
 	int r = guest_call(g);
@@ -70,7 +71,7 @@ ssize_t guest_write(struct guest *g, uint64_t node, uint64_t fh, const void *buf
 	struct fuse_write_in *in = call_arg(c, sizeof(*in));
 
 	*in = (struct fuse_write_in){ .fh = fh, .offset = offset, .size = size,
-				      .flags = g->file_flags };
+				      .write_flags = g->write_flags, .flags = g->file_flags };
 	call_send(c, buf, size);
 	call_room(c, sizeof(struct fuse_write_out));
 

@@ -20,7 +20,33 @@ static void add_groups(struct guest *g)
 	if (g->supp_group == GUEST_NO_GROUP)
 		return;
 	call_bytes(&g->call, &ext, sizeof(ext));
-	call_header(&g->call)->total_extlen = sizeof(ext) / 8;
+	call_header(&g->call)->total_extlen += sizeof(ext) / 8;
+}
+
+static void add_ext(struct guest *g)
+{
+	if (g->ext_len) {
+		call_bytes(&g->call, g->ext, g->ext_len);
+		if (!g->ext_unsized)
+			call_header(&g->call)->total_extlen = g->ext_len / 8;
+	}
+	add_groups(g);
+}
+
+size_t guest_label(void *buf, const char *name, const void *value, size_t len)
+{
+	struct fuse_secctx_header head = { .nr_secctx = 1 };
+	struct fuse_secctx ctx = { .size = len };
+	size_t name_size = strlen(name) + 1;
+	char *at = (char *)buf + sizeof(head);
+
+	head.size = sizeof(head) + FUSE_REC_ALIGN(sizeof(ctx) + name_size + len);
+	memset(buf, 0, head.size);
+	memcpy(buf, &head, sizeof(head));
+	memcpy(at, &ctx, sizeof(ctx));
+	memcpy(at + sizeof(ctx), name, name_size);
+	memcpy(at + sizeof(ctx) + name_size, value, len);
+	return head.size;
 }
 
 static int call_entry(struct guest *g, struct fuse_entry_out *ret)
@@ -41,7 +67,7 @@ int guest_symlink(struct guest *g, uint64_t parent, const char *name, const char
 
 	call_name(c, name);
 	call_name(c, target);
-	add_groups(g);
+	add_ext(g);
 	return call_entry(g, ret);
 }
 
@@ -53,7 +79,7 @@ int guest_mknod(struct guest *g, uint64_t parent, const char *name, mode_t mode,
 
 	*in = (struct fuse_mknod_in){ .mode = mode, .rdev = rdev, .umask = umask };
 	call_name(c, name);
-	add_groups(g);
+	add_ext(g);
 	return call_entry(g, ret);
 }
 
@@ -65,20 +91,19 @@ int guest_mkdir(struct guest *g, uint64_t parent, const char *name, mode_t mode,
 
 	*in = (struct fuse_mkdir_in){ .mode = mode, .umask = umask };
 	call_name(c, name);
-	add_groups(g);
+	add_ext(g);
 	return call_entry(g, ret);
 }
 
-int guest_create(struct guest *g, uint64_t parent, const char *name, uint32_t flags,
-		 mode_t mode, mode_t umask, struct fuse_entry_out *ret_entry,
-		 struct fuse_open_out *ret_open)
+static int make_and_open(struct guest *g, uint32_t opcode, uint64_t parent, const char *name,
+			 const struct fuse_create_in *in, struct fuse_entry_out *ret_entry,
+			 struct fuse_open_out *ret_open)
 {
-	struct call *c = guest_begin(g, FUSE_CREATE, parent);
-	struct fuse_create_in *in = call_arg(c, sizeof(*in));
+	struct call *c = guest_begin(g, opcode, parent);
 
-	*in = (struct fuse_create_in){ .flags = flags, .mode = mode, .umask = umask };
+	call_bytes(c, in, sizeof(*in));
 	call_name(c, name);
-	add_groups(g);
+	add_ext(g);
 	call_room(c, sizeof(*ret_entry) + sizeof(*ret_open));
 
 	int r = guest_call(g);
@@ -90,6 +115,26 @@ int guest_create(struct guest *g, uint64_t parent, const char *name, uint32_t fl
 		memcpy(ret_open, body + sizeof(*ret_entry), sizeof(*ret_open));
 	}
 	return r;
+}
+
+int guest_create(struct guest *g, uint64_t parent, const char *name, uint32_t flags,
+		 mode_t mode, mode_t umask, struct fuse_entry_out *ret_entry,
+		 struct fuse_open_out *ret_open)
+{
+	struct fuse_create_in in = { .flags = flags, .mode = mode, .umask = umask,
+				     .open_flags = g->open_flags };
+
+	return make_and_open(g, FUSE_CREATE, parent, name, &in, ret_entry, ret_open);
+}
+
+int guest_tmpfile(struct guest *g, uint64_t parent, uint32_t flags, mode_t mode, mode_t umask,
+		  struct fuse_entry_out *ret_entry, struct fuse_open_out *ret_open)
+{
+	struct fuse_create_in in = { .flags = flags, .mode = mode, .umask = umask,
+				     .open_flags = g->open_flags };
+
+	/* what Linux calls a file without a name */
+	return make_and_open(g, FUSE_TMPFILE, parent, "/", &in, ret_entry, ret_open);
 }
 
 static int remove_name(struct guest *g, uint32_t opcode, uint64_t parent, const char *name)
