@@ -193,6 +193,15 @@ static void dir_make(void)
 	chmod(unit_dir, 0755);
 }
 
+/* A test may have taken the rights to a directory away, even from itself. */
+static int open_up(const char *path, const struct stat *st, int type,
+		   struct FTW *ftw)
+{
+	if (type == FTW_D || type == FTW_DNR)
+		(void)chmod(path, 0700);
+	return 0;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type,
 		      struct FTW *ftw)
 {
@@ -202,6 +211,7 @@ static int remove_one(const char *path, const struct stat *st, int type,
 
 static void dir_remove(void)
 {
+	nftw(unit_dir, open_up, 16, FTW_PHYS);
 	nftw(unit_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
