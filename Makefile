@@ -21,10 +21,10 @@ build/virtiofsd: FORCE
 	@tools/build build
 
 check:
-	@tools/check
+	@tools/setup check; tools/check
 
 check-all:
-	@GUEST_MATRIX=full tools/check
+	@tools/setup check; GUEST_MATRIX=full tools/check
 
 check-unit: build/virtiofsd
 	@meson test -C build --no-rebuild --print-errorlogs

@@ -27,6 +27,8 @@ CACHES = ("auto", "always", "never", "metadata")
 SMALL = (("6.1", 1, "auto"), ("6.12", 2, "always"), ("6.1", 2, "never"), ("6.12", 1, "metadata"))
 FULL = tuple(itertools.product(KERNELS, (1, 2), CACHES))
 MATRIX = FULL if os.environ.get("GUEST_MATRIX") == "full" else SMALL
+# Tests of the small matrix that need guests of their own, or minutes, leave the rest out.
+FEW = SMALL[:2]
 
 # Both sides run commands with these.
 ENVIRONMENT = {
@@ -170,7 +172,7 @@ class Place:
     def host(self, command, **options):
         return host_run(command, self.path, self.kernel, **options)
 
-    def same(self, command, timeout=90):
+    def same(self, command, timeout=300):
         """The command is run in the guest here and by the host in its folder: what they
         print and their status are the same. Returns it."""
         ours = self.run(command, timeout=timeout, check=False)
@@ -178,7 +180,7 @@ class Place:
         assert_equal(ours, theirs, command)
         return ours
 
-    def view(self, command, timeout=90):
+    def view(self, command, timeout=300):
         """The command, which changes nothing, shows the guest and the host the same."""
         ours = self.run(command, timeout=timeout, check=False)
         theirs = self.host(command, check=False)
@@ -240,6 +242,19 @@ def place(request, guest):
     place = Place(guest, guest.shares[0], "%s-%d" % (request.node.originalname, next(numbers)))
     yield place
     place.remove()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "few: in the small matrix, run for FEW guests only")
+
+
+def pytest_collection_modifyitems(config, items):
+    def left_out(item):
+        return MATRIX is SMALL and item.get_closest_marker("few") and hasattr(item, "callspec") \
+            and item.callspec.params["config"] not in FEW
+
+    config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
+    items[:] = [item for item in items if not left_out(item)]
 
 
 @pytest.hookimpl(hookwrapper=True)

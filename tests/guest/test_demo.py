@@ -71,7 +71,7 @@ class Terminal:
             env.pop("CMD", None)
             os.execve(DEMO, [DEMO], env)
 
-    def expect(self, text, timeout=60):
+    def expect(self, text, timeout=120):
         end = time.monotonic() + timeout
         while text not in self.seen:
             ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))

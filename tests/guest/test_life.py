@@ -9,8 +9,12 @@ import os
 import signal
 import time
 
+import pytest
+
 import conftest
 import vm
+
+pytestmark = pytest.mark.few
 
 # Reads and writes without end, of data and of names.
 LOAD = ("cd %s && while :; do dd if=/dev/zero of=load bs=64k count=16 status=none; "

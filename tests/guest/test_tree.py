@@ -73,7 +73,7 @@ def life_of_a_tree(place, archive):
     native = place.inside + ".native/tree"
 
     assert place.run("tar xf tree.tar && ls", timeout=240).out == "tree\ntree.tar\n"
-    listing = place.run("cd tree && " + LIST, timeout=120).out
+    listing = place.run("cd tree && " + LIST, timeout=300).out
     assert listing == conftest.host_run(LIST, place.path + "/tree", "6.1").out
     assert listing == conftest.host_run(LIST, unpacked, "6.1").out
 

@@ -188,7 +188,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("arena");
-	TCase *tc = unit_tcase(s, "arena", 5);
+	TCase *tc = unit_tcase(s, "arena", 10);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, sections_lie_apart);

@@ -122,7 +122,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("attr");
-	TCase *tc = unit_tcase(s, "attributes", 5);
+	TCase *tc = unit_tcase(s, "attributes", 10);
 
 	unit_add_dir(tc);
 	tcase_add_test(tc, each_field_has_its_place);

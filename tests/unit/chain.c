@@ -389,7 +389,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("chain");
-	TCase *tc = unit_tcase(s, "layouts", 10);
+	TCase *tc = unit_tcase(s, "layouts", 20);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, one_of_each_direction);

@@ -280,7 +280,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("cred");
-	TCase *tc = unit_tcase(s, "credentials", 10);
+	TCase *tc = unit_tcase(s, "credentials", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, NULL);

@@ -485,7 +485,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("decode");
-	TCase *tc = unit_tcase(s, "requests", 10);
+	TCase *tc = unit_tcase(s, "requests", 20);
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, good_request_of_each_op);

@@ -548,7 +548,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("device");
-	TCase *tc = unit_tcase(s, "device", 15);
+	TCase *tc = unit_tcase(s, "device", 30);
 
 	unit_add_dir(tc);
 	tcase_add_test(tc, requests_come_back);

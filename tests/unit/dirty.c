@@ -232,7 +232,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("dirty");
-	TCase *tc = unit_tcase(s, "log", 5);
+	TCase *tc = unit_tcase(s, "log", 10);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, pages_of_a_range);

@@ -160,7 +160,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("fd");
-	TCase *tc = unit_tcase(s, "descriptors", 5);
+	TCase *tc = unit_tcase(s, "descriptors", 10);
 
 	tcase_add_test(tc, opened_and_closed);
 	tcase_add_test(tc, failures_count_nothing);

@@ -157,7 +157,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("gate");
-	TCase *tc = unit_tcase(s, "gate", 10);
+	TCase *tc = unit_tcase(s, "gate", 20);
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, born_closed);

@@ -203,7 +203,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("handle");
-	TCase *tc = unit_tcase(s, "table", 10);
+	TCase *tc = unit_tcase(s, "table", 20);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, kinds_do_not_mix);
@@ -212,7 +212,7 @@ int main(void)
 	tcase_add_test(tc, closed_twice_at_once);
 	tcase_add_test(tc, clear_closes_all);
 	tcase_add_test(tc, open_pin_and_close_race);
-	tc = unit_tcase(s, "small table", 10);
+	tc = unit_tcase(s, "small table", 20);
 	tcase_add_test(tc, full_table_is_enfile);
 	return unit_run(s);
 }

@@ -204,7 +204,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("iobuf");
-	TCase *tc = unit_tcase(s, "cursor", 5);
+	TCase *tc = unit_tcase(s, "cursor", 10);
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, reads_what_is_there);

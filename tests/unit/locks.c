@@ -315,7 +315,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("locks");
-	TCase *tc = unit_tcase(s, "locks", 15);
+	TCase *tc = unit_tcase(s, "locks", 30);
 
 	unit_add_dir(tc);
 	tcase_add_test(tc, locks_are_sharded);

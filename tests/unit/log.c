@@ -158,7 +158,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("log");
-	TCase *tc = unit_tcase(s, "lines", 5);
+	TCase *tc = unit_tcase(s, "lines", 10);
 
 	tcase_add_test(tc, lines_by_level);
 	tcase_add_test(tc, how_a_line_looks);

@@ -232,7 +232,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("lookup");
-	TCase *tc = unit_tcase(s, "names to nodes", 10);
+	TCase *tc = unit_tcase(s, "names to nodes", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

@@ -302,7 +302,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("memmap");
-	TCase *tc = unit_tcase(s, "addresses", 5);
+	TCase *tc = unit_tcase(s, "addresses", 10);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, addresses_inside_and_outside);
@@ -316,7 +316,7 @@ int main(void)
 	tcase_add_test(tc, memory_is_shared_if_something_is_in_it);
 	tcase_add_test(tc, vanished_memory_reads_as_zeroes);
 	tcase_add_test(tc, extra_range_is_guarded_too);
-	tc = unit_tcase(s, "faults", 5);
+	tc = unit_tcase(s, "faults", 10);
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test_raise_signal(tc, other_sigbus_kills, SIGBUS);
 	tcase_add_test_raise_signal(tc, sent_sigbus_kills, SIGBUS);

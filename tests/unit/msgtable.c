@@ -115,7 +115,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("msgtable");
-	TCase *tc = unit_tcase(s, "rows", 5);
+	TCase *tc = unit_tcase(s, "rows", 10);
 
 	tcase_add_loop_test(tc, rows_are_the_specification, 0, ARRAY_SIZE(spec));
 	tcase_add_test(tc, no_row_is_larger_than_a_message);

@@ -65,7 +65,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("name");
-	TCase *tc = unit_tcase(s, "names", 5);
+	TCase *tc = unit_tcase(s, "names", 10);
 
 	tcase_add_loop_test(tc, names_and_what_they_are_good_for, 0,
 			    sizeof(names) / sizeof(names[0]));

@@ -301,7 +301,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("op_attr");
-	TCase *tc = unit_tcase(s, "attributes", 10);
+	TCase *tc = unit_tcase(s, "attributes", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

@@ -405,7 +405,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("op_dir");
-	TCase *tc = unit_tcase(s, "directories", 10);
+	TCase *tc = unit_tcase(s, "directories", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

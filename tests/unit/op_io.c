@@ -516,7 +516,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("op_io");
-	TCase *tc = unit_tcase(s, "data", 15);
+	TCase *tc = unit_tcase(s, "data", 30);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

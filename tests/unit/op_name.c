@@ -466,7 +466,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("op_name");
-	TCase *tc = unit_tcase(s, "names", 10);
+	TCase *tc = unit_tcase(s, "names", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

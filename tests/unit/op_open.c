@@ -317,7 +317,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("op_open");
-	TCase *tc = unit_tcase(s, "files", 10);
+	TCase *tc = unit_tcase(s, "files", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

@@ -126,7 +126,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("op_room");
-	TCase *tc = unit_tcase(s, "room", 10);
+	TCase *tc = unit_tcase(s, "room", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

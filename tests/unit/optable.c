@@ -138,7 +138,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("optable");
-	TCase *tc = unit_tcase(s, "rows", 5);
+	TCase *tc = unit_tcase(s, "rows", 10);
 
 	tcase_add_loop_test(tc, rows_are_the_protocol, 0, ARRAY_SIZE(protocol));
 	tcase_add_test(tc, no_row_contradicts_itself);

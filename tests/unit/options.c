@@ -372,7 +372,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("options");
-	TCase *tc = unit_tcase(s, "command line", 5);
+	TCase *tc = unit_tcase(s, "command line", 10);
 
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, defaults);

@@ -419,7 +419,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("queue_bad");
-	TCase *tc = unit_tcase(s, "malformed", 10);
+	TCase *tc = unit_tcase(s, "malformed", 20);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, malformed_chain, 0, ARRAY_SIZE(chains));

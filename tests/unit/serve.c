@@ -335,7 +335,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("serve");
-	TCase *tc = unit_tcase(s, "requests", 15);
+	TCase *tc = unit_tcase(s, "requests", 30);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

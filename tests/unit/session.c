@@ -311,7 +311,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("session");
-	TCase *tc = unit_tcase(s, "session", 10);
+	TCase *tc = unit_tcase(s, "session", 20);
 
 	unit_add_dir(tc);
 	tcase_add_checked_fixture(tc, setup, teardown);

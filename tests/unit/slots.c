@@ -390,7 +390,7 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("slots");
-	TCase *tc = unit_tcase(s, "table", 10);
+	TCase *tc = unit_tcase(s, "table", 30);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, get_finds_what_was_committed);
@@ -403,7 +403,7 @@ int main(void)
 	tcase_add_test(tc, clear_gives_all_back);
 	tcase_add_test(tc, reclaimed_descriptor_is_closed);
 	tcase_add_test(tc, get_put_and_kill_race);
-	tc = unit_tcase(s, "small table", 10);
+	tc = unit_tcase(s, "small table", 20);
 	tcase_add_test(tc, full_shard_says_no);
 	return unit_run(s);
 }

@@ -245,7 +245,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("sock");
-	TCase *tc = unit_tcase(suite, "framing", 5);
+	TCase *tc = unit_tcase(suite, "framing", 10);
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, whole_message);
