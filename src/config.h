@@ -35,6 +35,7 @@ struct config {
 	bool writeback;
 	bool allow_direct_io;
 	bool allow_mmap; /* of files that the guest does not cache */
+	bool posix_lock, flock; /* the guest's locks are the host's too */
 	bool readonly;
 	bool announce_submounts;
 	struct idmap uids, gids; /* owned by the options */

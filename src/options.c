@@ -227,6 +227,30 @@ static int set_allow_mmap(struct options *o, struct value v)
 	return 0;
 }
 
+static int set_posix_lock(struct options *o, struct value v)
+{
+	o->cfg.posix_lock = true;
+	return 0;
+}
+
+static int set_no_posix_lock(struct options *o, struct value v)
+{
+	o->cfg.posix_lock = false;
+	return 0;
+}
+
+static int set_flock(struct options *o, struct value v)
+{
+	o->cfg.flock = true;
+	return 0;
+}
+
+static int set_no_flock(struct options *o, struct value v)
+{
+	o->cfg.flock = false;
+	return 0;
+}
+
 static int set_readonly(struct options *o, struct value v)
 {
 	o->cfg.readonly = true;

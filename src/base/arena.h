@@ -26,6 +26,7 @@ enum arena_section_id {
 	ARENA_INFLIGHT, /* a record per request at work */
 	ARENA_NODES,
 	ARENA_HANDLES,
+	ARENA_LOCKS, /* owners of the guest's locks */
 	ARENA_SECTIONS
 };
 

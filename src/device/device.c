@@ -321,11 +321,19 @@ void device_doubt_memory(struct device *dev)
 	device_call_control(dev);
 }
 
-void device_complete(struct device *dev, const struct request_token *token,
+bool device_complete(struct device *dev, const struct request_token *token,
 		     int result)
 {
 	struct worker *w = dev->worker[token->queue];
 
-	if (queue_complete(&w->queue, token->head, token->start_no, result))
-		worker_wake(w);
+	if (!queue_complete(&w->queue, token->head, token->start_no, result))
+		return false;
+	worker_wake(w);
+	return true;
+}
+
+bool device_waits_for(struct device *dev, const struct request_token *token)
+{
+	return queue_waits_for(&dev->worker[token->queue]->queue,
+			       token->start_no);
 }

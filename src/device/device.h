@@ -84,10 +84,16 @@ void device_end_session(struct device *dev);
 /* Carries out requests that need to be alone, if any waits. */
 void device_run_exclusives(struct device *dev);
 
-/* Completes a request that returned REQUEST_PARKED, with a reply that has no
- * body. Nothing happens if its ring was reset since. Any thread. */
-void device_complete(struct device *dev, const struct request_token *token,
+/*
+ * Completes a request that returned REQUEST_PARKED, with a reply that has no
+ * body. While its ring stands still, the reply waits until it goes on. False,
+ * and nothing happens, if its ring was reset since. Any thread.
+ */
+bool device_complete(struct device *dev, const struct request_token *token,
 		     int result);
+
+/* Whether a parked request is still to be completed. Any thread. */
+bool device_waits_for(struct device *dev, const struct request_token *token);
 
 /* For worker.c: */
 void device_call_control(struct device *dev);

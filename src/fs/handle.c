@@ -92,7 +92,7 @@ void handle_unpin(struct handle_pin *p)
 	p->table = NULL;
 }
 
-void handle_close(struct handle_pin *p)
+void handle_retire(struct handle_pin *p)
 {
 	struct slots *s = &p->table->slots;
 	uint32_t shard = slots_index(s, p->handle) % SLOTS_SHARDS;
@@ -100,6 +100,11 @@ void handle_close(struct handle_pin *p)
 	pthread_mutex_lock(&s->shard[shard].lock);
 	slots_kill(s, p->handle);
 	pthread_mutex_unlock(&s->shard[shard].lock);
+}
+
+void handle_close(struct handle_pin *p)
+{
+	handle_retire(p);
 	handle_unpin(p);
 }
 

@@ -63,6 +63,9 @@ void handle_unpin(struct handle_pin *p);
  */
 void handle_close(struct handle_pin *p);
 
+/* The same, but the caller keeps its pin. */
+void handle_retire(struct handle_pin *p);
+
 pthread_mutex_t *handle_dir_lock(const struct handle_pin *p);
 
 #endif

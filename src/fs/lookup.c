@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "fs/attr.h"
+#include "fs/lock.h"
 #include "fs/name.h"
 
 /* Directories above each other that ".." is willing to walk. */
@@ -113,7 +114,13 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry)
 {
 	if (entry->nodeid)
-		node_forget(&fs->nodes, entry->nodeid, 1);
+		lookup_forget(fs, entry->nodeid, 1);
+}
+
+void lookup_forget(struct fs *fs, uint64_t nodeid, uint64_t n)
+{
+	if (node_forget(&fs->nodes, nodeid, n))
+		lock_forget_node(fs, nodeid);
 }
 
 int lookup_reply(struct fs *fs, struct request *rq,

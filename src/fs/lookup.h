@@ -23,6 +23,10 @@ int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
 /* Takes back what a lookup gave, when its reply does not reach the guest. */
 void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry);
 
+/* Takes back @n lookups of a node, as node_forget() does; with the last of them
+ * everything that the guest has of the node. */
+void lookup_forget(struct fs *fs, uint64_t nodeid, uint64_t n);
+
 /* Writes an entry as the reply; takes the lookup back if it has no room. */
 int lookup_reply(struct fs *fs, struct request *rq,
 		 const struct fuse_entry_out *entry);

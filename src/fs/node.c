@@ -227,19 +227,22 @@ void node_unpin(struct node_pin *p)
 	p->table = NULL;
 }
 
-void node_forget(struct node_table *t, uint64_t nodeid, uint64_t count)
+bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t count)
 {
 	_cleanup_unpin_ struct node_pin p = { 0 };
 	uint32_t shard;
+	bool gone;
 
 	if (nodeid == NODE_ROOT_ID || node_pin(t, nodeid, &p) < 0)
-		return;
+		return false;
 	shard = slots_index(&t->slots, p.node) % SLOTS_SHARDS;
 	pthread_mutex_lock(&t->slots.shard[shard].lock);
 	p.node->lookups -= min_u64(count, p.node->lookups);
-	if (p.node->lookups == 0 && slots_kill(&t->slots, p.node))
+	gone = p.node->lookups == 0 && slots_kill(&t->slots, p.node);
+	if (gone)
 		chain_out(t, &t->shard[shard], p.node);
 	pthread_mutex_unlock(&t->slots.shard[shard].lock);
+	return gone;
 }
 
 static int reclaim(void *ctx, void *record)

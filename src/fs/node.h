@@ -84,8 +84,9 @@ int node_enter(struct node_table *t, const struct statx *stx, int *fd,
 
 /*
  * Lowers the guest's count by @n, at most to zero: what a guest says too much
- * is ignored. Unknown numbers and the root too.
+ * is ignored. Unknown numbers and the root too. Returns whether that was the
+ * end of the number.
  */
-void node_forget(struct node_table *t, uint64_t nodeid, uint64_t n);
+bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t n);
 
 #endif

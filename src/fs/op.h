@@ -50,6 +50,9 @@ int op_getxattr(struct fs *fs, struct request *rq);
 int op_listxattr(struct fs *fs, struct request *rq);
 int op_setxattr(struct fs *fs, struct request *rq);
 int op_removexattr(struct fs *fs, struct request *rq);
+int op_getlk(struct fs *fs, struct request *rq);
+int op_setlk(struct fs *fs, struct request *rq);
+int op_setlkw(struct fs *fs, struct request *rq);
 int op_interrupt(struct fs *fs, struct request *rq);
 
 #endif

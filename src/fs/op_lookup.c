@@ -24,7 +24,7 @@ int op_lookup(struct fs *fs, struct request *rq)
 
 int op_forget(struct fs *fs, struct request *rq)
 {
-	node_forget(&fs->nodes, rq->h.nodeid, rq->arg.forget.nlookup);
+	lookup_forget(fs, rq->h.nodeid, rq->arg.forget.nlookup);
 	return 0;
 }
 
@@ -36,7 +36,7 @@ int op_batch_forget(struct fs *fs, struct request *rq)
 	for (uint32_t i = 0; i < rq->arg.batch_forget.count; i++) {
 		if (!iobuf_read(&rq->in, &one, sizeof(one)))
 			return -EINVAL;
-		node_forget(&fs->nodes, one.nodeid, one.nlookup);
+		lookup_forget(fs, one.nodeid, one.nlookup);
 	}
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "fs/lock.h"
 #include "fs/op.h"
 #include "fs/open.h"
 #include "fs/reopen.h"
@@ -34,7 +35,10 @@ int op_open(struct fs *fs, struct request *rq)
 
 int op_release(struct fs *fs, struct request *rq)
 {
-	handle_close(&rq->file);
+	/* First its number: no new lock comes by it then. */
+	handle_retire(&rq->file);
+	lock_release(fs, rq->h.nodeid, rq->arg.release.fh, rq->file.fd);
+	handle_unpin(&rq->file);
 	return 0;
 }
 
@@ -46,6 +50,8 @@ int op_flush(struct fs *fs, struct request *rq)
 {
 	int fd = fd_dup(rq->file.fd);
 
+	lock_flush(fs, rq->h.nodeid, rq->arg.flush.lock_owner,
+		   rq->arg.flush.fh);
 	/* No descriptor left is nothing that close(2) may fail with. */
 	return fd < 0 ? 0 : fd_close(&fd);
 }

@@ -68,6 +68,7 @@ union request_arg {
 	struct fuse_copy_file_range_in copy;
 	struct fuse_getxattr_in getxattr;
 	struct fuse_ioctl_in ioctl;
+	struct fuse_lk_in lk;
 	struct fuse_syncfs_in syncfs;
 	struct wire_fuse_statx_in statx;
 	struct fuse_setxattr_in setxattr;

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "fs/lock.h"
 #include "wire/fuse.h"
 
 #define DAY_SEC 86400U
@@ -87,6 +88,8 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	fs->allow_direct_io = cfg->allow_direct_io;
 	fs->allow_mmap = cfg->allow_mmap;
 	fs->killpriv_v2 = cfg->killpriv_v2 == CHOICE_YES;
+	fs->allow_posix_lock = cfg->posix_lock;
+	fs->allow_flock = cfg->flock;
 	fs->readonly = cfg->readonly;
 	fs->announce_submounts = cfg->announce_submounts;
 	fs->uids = cfg->uids;
@@ -98,13 +101,21 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 		r = node_table_init(&fs->nodes, arena, &root_fd);
 	if (r == 0)
 		r = handle_table_init(&fs->handles, arena);
+	if (r == 0 && (cfg->posix_lock || cfg->flock))
+		r = locks_create(fs, arena);
 	if (r < 0)
 		fs_destroy(fs);
 	return r;
 }
 
+int fs_stop(struct fs *fs)
+{
+	return locks_stop(fs);
+}
+
 void fs_destroy(struct fs *fs)
 {
+	locks_destroy(fs);
 	handle_table_destroy(&fs->handles);
 	node_table_destroy(&fs->nodes);
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
@@ -115,6 +126,7 @@ void fs_destroy(struct fs *fs)
 
 void fs_reset(struct fs *fs)
 {
+	locks_reset(fs);
 	handle_table_clear(&fs->handles);
 	node_table_clear(&fs->nodes);
 	fs->writeback = false;
@@ -122,4 +134,6 @@ void fs_reset(struct fs *fs)
 	fs->use_label = false;
 	fs->use_submounts = false;
 	fs->use_negative = false;
+	fs->use_posix_lock = false;
+	fs->use_flock = false;
 }

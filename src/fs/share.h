@@ -26,9 +26,27 @@ struct cache_policy {
 
 #define FS_APPEND_LOCKS 64U
 
+struct locks;
+struct request_token;
+
+/*
+ * Where a request that returned REQUEST_PARKED goes on. Any thread may call; the
+ * one that served the request may not even have returned yet.
+ */
+struct fs_parking {
+	/* Completes it: false if its ring was reset since, and nothing was done. */
+	bool (*complete)(void *ctx, const struct request_token *token,
+			 int result);
+	/* Whether complete() would do anything now. */
+	bool (*wanted)(void *ctx, const struct request_token *token);
+	void *ctx;
+};
+
 struct fs {
 	struct node_table nodes;
 	struct handle_table handles;
+	struct locks *locks; /* NULL: the guest keeps its locks to itself */
+	struct fs_parking parking; /* set before the first request */
 	struct cache_policy cache;
 	struct cred_base cred; /* who the daemon is */
 	/* An append that takes several calls is one piece: rank 16, by nodeid. */
@@ -39,6 +57,7 @@ struct fs {
 	bool allow_writeback, allow_direct_io, allow_mmap, killpriv_v2;
 	bool readonly, announce_submounts;
 	struct idmap uids, gids; /* their rules are the configuration's */
+	bool allow_posix_lock, allow_flock;
 	/* Where the map puts security.capability, if that is not its own place:
 	 * then its fall at a write or a change of owner is not the kernel's
 	 * doing but ours. NULL: nothing to do. */
@@ -50,6 +69,7 @@ struct fs {
 	bool writeback; /* the guest's cache holds dirty pages */
 	bool use_acl; /* the guest goes by ACLs, and leaves umask to us */
 	bool use_label; /* it sends labels for what it creates */
+	bool use_posix_lock, use_flock; /* its locks are taken here */
 };
 
 /*
@@ -62,6 +82,10 @@ int share_open(const char *path);
 int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	    int *root_fd);
 void fs_destroy(struct fs *fs);
+
+/* The end is near: ends what goes on without a request, and from here on uses
+ * fs->parking no more. -ETIMEDOUT if a thread hangs in the host. */
+int fs_stop(struct fs *fs);
 
 /*
  * Drops everything that the guest holds but the root. No op may be running

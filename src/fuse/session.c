@@ -91,6 +91,10 @@ static uint64_t agree(const struct fs *fs, const struct fuse_init_in *in)
 		ours |= FUSE_WRITEBACK_CACHE;
 	if (fs->killpriv_v2)
 		ours |= FUSE_HANDLE_KILLPRIV_V2;
+	if (fs->allow_posix_lock)
+		ours |= FUSE_POSIX_LOCKS;
+	if (fs->allow_flock)
+		ours |= FUSE_FLOCK_LOCKS;
 	if (fs->allow_mmap)
 		ours |= FUSE_DIRECT_IO_ALLOW_MMAP;
 	return offered & ours;
@@ -181,6 +185,8 @@ int op_init(struct fs *fs, struct request *rq)
 	fs->use_negative = s->record->flags & FUSE_ATOMIC_O_TRUNC;
 	fs->use_submounts = s->record->flags & FUSE_SUBMOUNTS;
 	fs->writeback = s->record->flags & FUSE_WRITEBACK_CACHE;
+	fs->use_posix_lock = s->record->flags & FUSE_POSIX_LOCKS;
+	fs->use_flock = s->record->flags & FUSE_FLOCK_LOCKS;
 	s->record->number++;
 	fill_init(rq, &in, s->record->flags, &out);
 	if (!reply_put(rq, &out, sizeof(out)))

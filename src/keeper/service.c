@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "fs/lock_table.h"
 #include "vhost/server.h"
 
 /* ARENA_SESSION. */
@@ -43,6 +44,7 @@ void service_arena_sizes(size_t sizes[ARENA_SECTIONS])
 	sizes[ARENA_QUEUES] = device_queues_size();
 	sizes[ARENA_INFLIGHT] = device_inflight_size();
 	sizes[ARENA_NODES] = (size_t)SLOTS_MAX * sizeof(struct node);
+	sizes[ARENA_LOCKS] = (size_t)LOCK_OWNERS_MAX * sizeof(struct lock_owner);
 	sizes[ARENA_HANDLES] = (size_t)HANDLES_MAX * sizeof(struct handle);
 }
 
@@ -95,6 +97,16 @@ static void on_hang_up(void)
 	announce_end(STATUS_OK);
 }
 
+static bool complete(void *ctx, const struct request_token *token, int result)
+{
+	return device_complete(ctx, token, result);
+}
+
+static bool waits_for(void *ctx, const struct request_token *token)
+{
+	return device_waits_for(ctx, token);
+}
+
 static int init(struct service *s, const struct config *cfg, struct keeper *k)
 {
 	size_t sizes[ARENA_SECTIONS];
@@ -126,6 +138,11 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 	};
 	r = device_init(&s->dev, &s->arena, &s->session, s->control_fd);
 	s->dev.on_hang_up = on_hang_up;
+	s->fs.parking = (struct fs_parking){
+		.complete = complete,
+		.wanted = waits_for,
+		.ctx = &s->dev,
+	};
 	return r < 0 ? r : memmap_catch_sigbus(&s->dev.map, s->control_fd);
 }
 
@@ -133,7 +150,7 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
  * of the process has to do. */
 static void destroy(struct service *s)
 {
-	if (device_destroy(&s->dev) < 0) {
+	if (fs_stop(&s->fs) < 0 || device_destroy(&s->dev) < 0) {
 		log_warn("a request hangs in the host's kernel");
 		return;
 	}

@@ -177,8 +177,15 @@ int queue_map(struct queue *q, bool event_idx, bool restart)
 	q->mapped = true;
 	q->avail_seen = rec->last_avail;
 	if (restart) {
+		uint16_t used_idx = load_le16(&q->used->idx);
+
+		/* Parked requests of this ring are those of a driver that goes
+		 * on where it was. One that begins anew may come to the same
+		 * avail index, but not with as many requests unanswered. */
+		if (used_idx != rec->used_idx)
+			queue_forget_requests(q);
 		pthread_mutex_lock(&q->lock);
-		rec->used_idx = load_le16(&q->used->idx);
+		rec->used_idx = used_idx;
 		q->notified_valid = false;
 		pthread_mutex_unlock(&q->lock);
 		atomic_store(&q->popped, false);
@@ -290,6 +297,16 @@ bool queue_complete(struct queue *q, uint16_t head, uint32_t start_no, int resul
 		q->done_next[head] = q->done;
 		q->done = head;
 	}
+	pthread_mutex_unlock(&q->lock);
+	return ours;
+}
+
+bool queue_waits_for(struct queue *q, uint32_t start_no)
+{
+	bool ours;
+
+	pthread_mutex_lock(&q->lock);
+	ours = q->record->start_no == start_no;
 	pthread_mutex_unlock(&q->lock);
 	return ours;
 }

@@ -129,6 +129,9 @@ bool queue_push(struct queue *q, const struct chain *c, uint32_t len);
 bool queue_complete(struct queue *q, uint16_t head, uint32_t start_no,
 		    int result);
 
+/* Whether queue_complete() would do anything now. Any thread. */
+bool queue_waits_for(struct queue *q, uint32_t start_no);
+
 /*
  * The next of them, for the popping thread: the chain is walked again, since
  * the guest's memory may have moved meanwhile. Returns as queue_pop().

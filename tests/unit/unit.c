@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "device/device.h"
 #include "fs/handle.h"
+#include "fs/lock_table.h"
 #include "fs/node.h"
 
 #define THREADS_MAX 16U
@@ -53,6 +54,7 @@ void unit_arena_sizes(size_t sizes[ARENA_SECTIONS], size_t nodes,
 	sizes[ARENA_INFLIGHT] = device_inflight_size();
 	sizes[ARENA_NODES] = nodes * sizeof(struct node);
 	sizes[ARENA_HANDLES] = handles * sizeof(struct handle);
+	sizes[ARENA_LOCKS] = LOCK_OWNERS_MAX * sizeof(struct lock_owner);
 }
 
 void unit_arena(struct arena *ret, size_t nodes, size_t handles)

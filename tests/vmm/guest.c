@@ -33,8 +33,11 @@ void guest_detach(struct guest *g)
 
 struct call *guest_begin(struct guest *g, uint32_t opcode, uint64_t nodeid)
 {
-	struct call *c = &g->call;
+	return guest_begin_on(g, &g->call, opcode, nodeid);
+}
 
+struct call *guest_begin_on(struct guest *g, struct call *c, uint32_t opcode, uint64_t nodeid)
+{
 	call_begin(c, opcode, nodeid);
 	g->unique += 2;
 

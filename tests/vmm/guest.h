@@ -53,6 +53,8 @@ void guest_detach(struct guest *g);
 
 /* guest_begin() - start a request in g->call with the guest's ids and a new unique */
 struct call *guest_begin(struct guest *g, uint32_t opcode, uint64_t nodeid);
+/* guest_begin_on() - the same in another call, to have several in flight */
+struct call *guest_begin_on(struct guest *g, struct call *c, uint32_t opcode, uint64_t nodeid);
 /* guest_call() - submit g->call, kick, wait, check; the reply's error */
 int guest_call(struct guest *g);
 /* guest_wait_for() - take completions until c's; its error */
@@ -186,6 +188,29 @@ ssize_t guest_ioctl(struct guest *g, uint64_t node, uint64_t fh, uint32_t flags,
 ssize_t guest_copy_file_range_64(struct guest *g, uint64_t node_in, uint64_t fh_in,
 				 uint64_t off_in, uint64_t node_out, uint64_t fh_out,
 				 uint64_t off_out, uint64_t len);
+
+/* --- locks (guest_lock.c) --- */
+
+#define GUEST_LOCK_END INT64_MAX	/* "to the end of the file", however long */
+
+struct guest_lock {
+	uint64_t node, fh, owner;
+	uint64_t start, end;		/* first and last byte */
+	uint32_t type;			/* F_RDLCK, F_WRLCK, F_UNLCK */
+	uint32_t flags;			/* FUSE_LK_FLOCK */
+};
+
+/* guest_getlk() - ret->type is F_UNLCK if the lock could be had */
+int guest_getlk(struct guest *g, const struct guest_lock *l, struct fuse_file_lock *ret);
+int guest_setlk(struct guest *g, const struct guest_lock *l);
+/* guest_setlkw() - waits for as long as the guest's time-out */
+int guest_setlkw(struct guest *g, const struct guest_lock *l);
+/* guest_setlkw_send() - sends it in a call of its own and does not wait: guest_wait_for() */
+int guest_setlkw_send(struct guest *g, struct call *c, const struct guest_lock *l);
+/* guest_flush_owner() - a process closes the file; its POSIX locks go */
+int guest_flush_owner(struct guest *g, uint64_t node, uint64_t fh, uint64_t owner);
+/* guest_release_flock() - the last close of an open file that flock() was used on */
+int guest_release_flock(struct guest *g, uint64_t node, uint64_t fh, uint64_t owner);
 
 /* --- directories (guest_dir.c) --- */
 
