@@ -283,9 +283,14 @@ void device_reset(struct device *dev)
 
 void device_end_session(struct device *dev)
 {
+	struct worker *w;
+
 	if (!session_is_live(dev->session))
 		return;
 	device_quiesce(dev);
+	/* What is in flight now is parked, and nobody's any more. */
+	for_each_worker(dev, w)
+		queue_forget_requests(&w->queue);
 	session_end(dev->session);
 	device_resume(dev);
 }
