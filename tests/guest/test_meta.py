@@ -149,7 +149,8 @@ def test_deep_folders(place):
         top=$PWD
         for i in $(seq 60); do mkdir folder-with-a-longer-name-$i && cd folder-with-a-longer-name-$i || break; done
         echo bottom >f; cat f; pwd -P | sed 's/.*folder-with/folder-with/'; ls ../../..
-        cd $top; fsop stat $(printf 'folder-with-a-longer-name-%d/' $(seq 60))f
+        cd $top; fsop stat $(printf 'folder-with-a-longer-name-%d/' $(seq 60))f | sed 's/ mtime.*//'
+        fsop stat $(printf 'folder-with-a-longer-name-%d/' $(seq 150))f
         find . | wc -lc; find . -type f | wc -l; rm -rf folder*; ls -A""")
 
 
