@@ -155,6 +155,16 @@ static bool exclusive_waits(const struct device *dev)
 	return false;
 }
 
+/* All gates closed. What is in flight then is parked, and for nobody once its
+ * session ends. */
+static void forget_all(struct device *dev)
+{
+	struct worker *w;
+
+	for_each_worker(dev, w)
+		queue_forget_requests(&w->queue);
+}
+
 /*
  * All gates closed. INIT and DESTROY end the session: what is still in flight
  * then is parked for nobody, but for those that wait here themselves.
@@ -165,8 +175,7 @@ static void run_exclusives(struct device *dev)
 
 	if (!exclusive_waits(dev))
 		return;
-	for_each_worker(dev, w)
-		queue_forget_requests(&w->queue);
+	forget_all(dev);
 	for_each_worker(dev, w) {
 		struct chain *c = &w->slot->chain;
 
@@ -283,14 +292,10 @@ void device_reset(struct device *dev)
 
 void device_end_session(struct device *dev)
 {
-	struct worker *w;
-
 	if (!session_is_live(dev->session))
 		return;
 	device_quiesce(dev);
-	/* What is in flight now is parked, and nobody's any more. */
-	for_each_worker(dev, w)
-		queue_forget_requests(&w->queue);
+	forget_all(dev);
 	session_end(dev->session);
 	device_resume(dev);
 }

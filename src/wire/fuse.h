@@ -27,9 +27,6 @@
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
 #endif
 /* 7.40 */
-#ifndef FUSE_NO_EXPORT_SUPPORT
-#define FUSE_NO_EXPORT_SUPPORT (1ULL << 38)
-#endif
 #ifndef FUSE_ALLOW_IDMAP
 #define FUSE_ALLOW_IDMAP (1ULL << 40)
 #endif
