@@ -15,16 +15,9 @@
 
 #include "base/checked.h"
 #include "base/fd.h"
+#include "fs/acl.h"
 #include "fs/attr.h"
 #include "fs/op.h"
-
-#define ACL_ACCESS "system.posix_acl_access"
-#define ACL_DEFAULT "system.posix_acl_default"
-
-static bool is_acl(const char *name)
-{
-	return strcmp(name, ACL_ACCESS) == 0 || strcmp(name, ACL_DEFAULT) == 0;
-}
 
 /*
  * The host's name for what the guest calls rq->name[0]. Where ACLs are not
@@ -43,7 +36,7 @@ static int host_name(const struct fs *fs, struct request *rq, const char **ret)
 		return -ERANGE;
 	r = xattrmap_client(&fs->xattrmap, rq->name[0], rq->scratch.xattr.name,
 			    ret);
-	if (r == 0 && !fs->use_acl && (is_acl(rq->name[0]) || is_acl(*ret)))
+	if (r == 0 && !fs->use_acl && (acl_is_name(rq->name[0]) || acl_is_name(*ret)))
 		return -EOPNOTSUPP;
 	return r;
 }
@@ -81,7 +74,11 @@ int op_getxattr(struct fs *fs, struct request *rq)
 		return r;
 	n = getxattr(fd_name(rq->node.fd).s, name, rq->scratch.xattr.value,
 		     sizeof(rq->scratch.xattr.value));
-	return n < 0 ? -errno : reply_value(rq, n);
+	if (n < 0)
+		return -errno;
+	if (acl_is_name(rq->name[0]))
+		acl_to_guest(fs, rq->scratch.xattr.value, (size_t)n);
+	return reply_value(rq, n);
 }
 
 /* Maps the names of a list in place: they never get longer. */
@@ -94,7 +91,7 @@ static size_t map_list(const struct fs *fs, char *list, size_t len)
 		size_t in_len = strlen(in) + 1, n;
 		const char *name = xattrmap_server(&fs->xattrmap, in);
 
-		if (name && !fs->use_acl && (is_acl(name) || is_acl(in)))
+		if (name && !fs->use_acl && (acl_is_name(name) || acl_is_name(in)))
 			name = NULL;
 		if (name && *name) {
 			n = strlen(name) + 1;
@@ -149,6 +146,10 @@ int op_setxattr(struct fs *fs, struct request *rq)
 		return -E2BIG;
 	if (!iobuf_read(&rq->in, value, in->size))
 		return -EINVAL;
+	if (acl_is_name(rq->name[0]))
+		r = acl_to_host(fs, value, in->size);
+	if (r < 0)
+		return r;
 	if (setxattr(fd_name(rq->node.fd).s, name, value, in->size,
 		     (int)in->flags) < 0)
 		return -errno;

@@ -373,6 +373,36 @@ START_TEST(acls_are_set_and_read)
 }
 END_TEST
 
+START_TEST(ids_in_acls_are_translated)
+{
+	struct acl on_host = full, forbidden = full;
+
+	on_host.entry[1].id = 5234;
+	on_host.entry[3].id = 8321;
+	forbidden.entry[1].id = 2000;
+	func_start_daemon((const char *[]){ "--posix-acl=auto", "--translate-uid=map:1000:5000:1000",
+					    "--translate-uid=forbid-guest:2000:1",
+					    "--translate-gid=map:4000:8000:500", NULL });
+	func_connect(NULL);
+	ok(func_init_with(GUEST_MINOR, GUEST_INIT_FLAGS));
+	host_text("f", "x");
+	if (lsetxattr(host_path("f"), ACCESS, &full, FULL_SIZE, 0) < 0)
+		func_skip("no ACLs on this file system");
+
+	uint64_t f = func_node("f");
+
+	ok(guest_setxattr(&fx.g, f, ACCESS, &full, FULL_SIZE, 0));
+	ck_assert_uint_eq(lgetxattr(host_path("f"), ACCESS, value, sizeof(value)), FULL_SIZE);
+	ck_assert_mem_eq(value, &on_host, FULL_SIZE);
+	ck_assert_uint_eq(ok(guest_getxattr(&fx.g, f, ACCESS, buf, sizeof(buf))), FULL_SIZE);
+	ck_assert_mem_eq(buf, &full, FULL_SIZE);
+	fails(guest_setxattr(&fx.g, f, ACCESS, &forbidden, FULL_SIZE, 0), EPERM);
+	/* What is no ACL by its size is not one by its first half either. */
+	fails(guest_setxattr(&fx.g, f, ACCESS, &forbidden, FULL_SIZE - 3, 0), EINVAL);
+	func_end();
+}
+END_TEST
+
 START_TEST(bad_acls_are_refused_as_on_the_host)
 {
 	struct acl bad[4] = { full, full, full, full };
@@ -529,6 +559,7 @@ int main(int argc, char **argv)
 	func_test(a_umask_is_for_its_queue_alone);
 	func_test(a_guest_without_acls_has_applied_its_umask);
 	func_test(acls_are_set_and_read);
+	func_test(ids_in_acls_are_translated);
 	func_test(bad_acls_are_refused_as_on_the_host);
 	func_test(the_sgid_bit_goes_when_the_guest_says_so);
 	func_test(acls_are_hidden_and_refused_if_not_agreed);
