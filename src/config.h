@@ -19,6 +19,14 @@ enum agreement {
 	AGREE_ALWAYS, /* a guest that does not offer it is refused */
 };
 
+/* What stands for a node of the guest when descriptors are short. */
+enum handle_mode {
+	HANDLES_AUTO, /* file handles, if they are to be had; many descriptors */
+	HANDLES_NEVER, /* descriptors alone */
+	HANDLES_PREFER, /* the same as auto, with few descriptors */
+	HANDLES_MANDATORY, /* no node without a handle */
+};
+
 struct config {
 	const char *shared_dir;
 	const char *socket_path;
@@ -36,6 +44,7 @@ struct config {
 	bool allow_direct_io;
 	bool allow_mmap; /* of files that the guest does not cache */
 	bool posix_lock, flock; /* the guest's locks are the host's too */
+	enum handle_mode handles;
 	bool readonly;
 	bool announce_submounts;
 	struct idmap uids, gids; /* owned by the options */

@@ -43,6 +43,21 @@ static int parse_long(struct value v, long min, long max, long *ret)
 	return 0;
 }
 
+struct word {
+	const char *word;
+	int value;
+};
+
+/* The value of one of @n words, which @right names; -EINVAL if it is none. */
+static int parse_word(struct value v, const struct word *words, size_t n,
+		      const char *right)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v.text, words[i].word) == 0)
+			return words[i].value;
+	return wrong(v, right);
+}
+
 static int set_shared_dir(struct options *o, struct value v)
 {
 	o->cfg.shared_dir = v.text;
@@ -88,22 +103,34 @@ static int set_tag(struct options *o, struct value v)
 
 static int set_cache(struct options *o, struct value v)
 {
-	static const struct {
-		const char *name;
-		enum cache_mode mode;
-	} modes[] = {
+	static const struct word modes[] = {
 		{ "never", CACHE_NEVER },   { "none", CACHE_NEVER },
 		{ "auto", CACHE_AUTO },	    { "always", CACHE_ALWAYS },
 		{ "metadata", CACHE_METADATA },
 	};
+	int r = parse_word(v, modes, ARRAY_SIZE(modes),
+			   "never, metadata, auto or always is wanted");
 
-	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-		if (strcmp(v.text, modes[i].name) == 0) {
-			o->cfg.cache = modes[i].mode;
-			return 0;
-		}
-	}
-	return wrong(v, "never, metadata, auto or always is wanted");
+	if (r >= 0)
+		o->cfg.cache = (enum cache_mode)r;
+	return r < 0 ? r : 0;
+}
+
+static int set_inode_file_handles(struct options *o, struct value v)
+{
+	static const struct word modes[] = {
+		{ "auto", HANDLES_AUTO },
+		{ "never", HANDLES_NEVER },
+		{ "prefer", HANDLES_PREFER },
+		{ "fallback", HANDLES_PREFER }, /* its former name */
+		{ "mandatory", HANDLES_MANDATORY },
+	};
+	int r = parse_word(v, modes, ARRAY_SIZE(modes),
+			   "auto, never, prefer or mandatory is wanted");
+
+	if (r >= 0)
+		o->cfg.handles = (enum handle_mode)r;
+	return r < 0 ? r : 0;
 }
 
 static int set_timeout(struct options *o, struct value v)
@@ -318,23 +345,18 @@ static int set_sandbox(struct options *o, struct value v)
 
 static int set_log_level(struct options *o, struct value v)
 {
-	static const struct {
-		const char *name;
-		enum log_level level;
-	} levels[] = {
+	static const struct word levels[] = {
 		{ "off", LOG_LEVEL_OFF },     { "error", LOG_LEVEL_ERR },
 		{ "err", LOG_LEVEL_ERR },     { "warn", LOG_LEVEL_WARN },
 		{ "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },
 		{ "trace", LOG_LEVEL_TRACE },
 	};
+	int r = parse_word(v, levels, ARRAY_SIZE(levels),
+			   "off, error, warn, info, debug or trace is wanted");
 
-	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
-		if (strcmp(v.text, levels[i].name) == 0) {
-			o->cfg.log_level = levels[i].level;
-			return 0;
-		}
-	}
-	return wrong(v, "off, error, warn, info, debug or trace is wanted");
+	if (r >= 0)
+		o->cfg.log_level = (enum log_level)r;
+	return r < 0 ? r : 0;
 }
 
 static int set_debug(struct options *o, struct value v)
@@ -560,33 +582,4 @@ void options_free(struct options *o)
 	idmap_free(&o->cfg.uids);
 	idmap_free(&o->cfg.gids);
 	o->copy = NULL;
-}
-
-void options_print_help(void)
-{
-	printf("Usage: virtiofsd --shared-dir=DIR --socket-path=PATH [OPTION...]\n"
-	       "Shares a directory of this host with a virtual machine (virtio-fs).\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(opts); i++) {
-		char left[40], c[8] = "    ";
-
-		if (!opts[i].help)
-			continue;
-		if (opts[i].short_name)
-			snprintf(c, sizeof(c), "-%c, ", opts[i].short_name);
-		if (!opts[i].arg)
-			snprintf(left, sizeof(left), "%s--%s", c, opts[i].name);
-		else if (opts[i].arg[0] == '[')
-			snprintf(left, sizeof(left), "%s--%s[=%s]", c,
-				 opts[i].name, opts[i].arg + 3);
-		else
-			snprintf(left, sizeof(left), "%s--%s=%s", c,
-				 opts[i].name, opts[i].arg);
-		printf("  %-30s %s\n", left, opts[i].help);
-	}
-}
-
-/* Only what works; see docs/interop/vhost-user in QEMU for the format. */
-void options_print_capabilities(void)
-{
-	printf("{\n  \"type\": \"fs\",\n  \"features\": [\n    \"separate-options\"\n  ]\n}\n");
 }

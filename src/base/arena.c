@@ -13,7 +13,7 @@
 #include "base/scope.h"
 
 #define ARENA_MAGIC 0x616e657261736676ULL
-#define ARENA_LAYOUT 2U
+#define ARENA_LAYOUT 3U
 #define ARENA_ALIGN 4096U
 
 #ifndef MFD_NOEXEC_SEAL

@@ -25,6 +25,7 @@ enum arena_section_id {
 	ARENA_QUEUES, /* addresses and indices of each queue */
 	ARENA_INFLIGHT, /* a record per request at work */
 	ARENA_NODES,
+	ARENA_MOUNTS, /* those that nodes are opened on by handle */
 	ARENA_HANDLES,
 	ARENA_LOCKS, /* owners of the guest's locks */
 	ARENA_SECTIONS

@@ -21,6 +21,11 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static inline long min_long(long a, long b)
+{
+	return a < b ? a : b;
+}
+
 static inline bool is_power_of_2(uint64_t n)
 {
 	return n != 0 && (n & (n - 1)) == 0;

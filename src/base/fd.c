@@ -5,16 +5,19 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 /* A front-end hands over three descriptors a queue and one a memory region. */
 #define RESERVE_MAX 640
 
 static atomic_long in_use;
 static long guest_limit = LONG_MAX;
+static bool (*relieve)(void *ctx);
+static void *relieve_ctx;
 
 static int counted(int fd)
 {
@@ -43,14 +46,49 @@ void fd_set_reserve(void)
 	guest_limit = n - reserve;
 }
 
+long fd_guest_limit(void)
+{
+	return guest_limit;
+}
+
+void fd_set_relief(bool (*fn)(void *ctx), void *ctx)
+{
+	relieve = fn;
+	relieve_ctx = ctx;
+}
+
+/* A guest may come here as often as it likes: said once. */
+static bool at_limit(void)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&said))
+		log_warn("the guest needs more than the %ld descriptors that the limit of open files leaves it: it gets ENFILE (see --rlimit-nofile)",
+			 guest_limit);
+	return false;
+}
+
 static bool guest_may_open(void)
 {
-	return fd_count() < guest_limit;
+	if (fd_count() < guest_limit)
+		return true;
+	if (relieve && relieve(relieve_ctx) && fd_count() < guest_limit)
+		return true;
+	return at_limit();
 }
 
 int fd_open_for_guest(int dirfd, const char *path, int flags, mode_t mode)
 {
 	return guest_may_open() ? fd_openat(dirfd, path, flags, mode) : -ENFILE;
+}
+
+/* syscalls: open_by_handle_at */
+int fd_open_handle_for_guest(int mount_fd, struct file_handle *handle,
+			     int flags)
+{
+	return guest_may_open() ? counted(open_by_handle_at(mount_fd, handle,
+							    flags | O_CLOEXEC)) :
+				  -ENFILE;
 }
 
 int fd_adopt(int fd)

@@ -9,6 +9,7 @@
 #ifndef BASE_FD_H
 #define BASE_FD_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/scope.h"
@@ -25,8 +26,23 @@ int fd_openat(int dirfd, const char *path, int flags, mode_t mode);
  */
 int fd_open_for_guest(int dirfd, const char *path, int flags, mode_t mode);
 
+/* The same by a file handle (open_by_handle_at(2)). */
+struct file_handle;
+int fd_open_handle_for_guest(int mount_fd, struct file_handle *handle,
+			     int flags);
+
 /* Reads RLIMIT_NOFILE and sets a part of it aside. Before the second thread. */
 void fd_set_reserve(void);
+
+/* How many descriptors there may be before guests get -ENFILE. */
+long fd_guest_limit(void);
+
+/*
+ * Whom to ask for descriptors when that many are open: @relieve closes some
+ * that it can do without and says whether it did. Called with whatever locks
+ * its caller holds. NULL: nobody. While no other thread opens anything.
+ */
+void fd_set_relief(bool (*relieve)(void *ctx), void *ctx);
 
 /* Takes a descriptor that something else made (a socket call, SCM_RIGHTS). */
 int fd_adopt(int fd);

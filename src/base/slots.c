@@ -13,6 +13,11 @@
 
 #define STATE_BITS 2U
 #define STATE_MASK 3U
+/* Beside the number of pins in a record's private word. */
+#define SLOT_FROZEN 0x80000000U
+#define SLOT_USED 0x40000000U
+#define PINS_MASK 0x3fffffffU
+
 #define GENERATION_MASK ((1ULL << (64 - SLOTS_INDEX_BITS)) - 1)
 
 static enum slot_state state_of(uint64_t commit)
@@ -33,7 +38,7 @@ static struct slots_shard *shard_of(struct slots *s, const void *rec)
 /* syscalls: mmap */
 int slots_init(struct slots *s, const struct arena *arena,
 	       enum arena_section_id section, size_t stride,
-	       int (*reclaim)(void *ctx, void *record), void *ctx)
+	       struct slot_fds (*reclaim)(void *ctx, void *record), void *ctx)
 {
 	size_t n = arena_section_size(arena, section) / stride;
 	void *p;
@@ -150,24 +155,28 @@ static void put_on_free_list(struct slots *s, void *record)
 	sh->live--;
 }
 
-void slots_abandon(struct slots *s, void *record)
-{
-	put_on_free_list(s, record);
-}
-
 void *slots_get(struct slots *s, uint64_t id)
 {
 	uint32_t index = (uint32_t)(id & (SLOTS_MAX - 1));
 	uint64_t want = (id >> SLOTS_INDEX_BITS) << STATE_BITS | SLOT_LIVE;
 	struct slots_shard *sh = &s->shard[index % SLOTS_SHARDS];
+	_Atomic uint32_t *pins;
 	struct slot_head *head;
+	uint32_t old;
 
 	if (index / SLOTS_SHARDS >=
 	    atomic_load_explicit(&sh->used, memory_order_acquire))
 		return NULL;
 	head = slots_at(s, index);
+	pins = &s->private[index].pins;
 	/* Counted first, looked at second; pairs with slots_kill(). */
-	atomic_fetch_add(&s->private[index].pins, 1);
+	old = atomic_fetch_add(pins, 1);
+	if (!(old & SLOT_USED))
+		atomic_fetch_or_explicit(pins, SLOT_USED, memory_order_relaxed);
+	if (old & SLOT_FROZEN) {
+		pthread_mutex_lock(&sh->lock);
+		pthread_mutex_unlock(&sh->lock);
+	}
 	if (atomic_load(&head->commit) == want)
 		return head;
 	slots_put(s, head);
@@ -179,36 +188,82 @@ void slots_pin(struct slots *s, void *record)
 	atomic_fetch_add(&private_of(s, record)->pins, 1);
 }
 
+static uint32_t pins_of(const struct slots *s, const void *record)
+{
+	return atomic_load(&private_of(s, record)->pins) & PINS_MASK;
+}
+
+bool slots_is_idle(const struct slots *s, const void *record)
+{
+	const struct slot_head *head = record;
+
+	return state_of(atomic_load((_Atomic uint64_t *)&head->commit)) ==
+		       SLOT_LIVE &&
+	       pins_of(s, record) == 0;
+}
+
+bool slots_was_used(struct slots *s, const void *record)
+{
+	_Atomic uint32_t *pins = &private_of(s, record)->pins;
+
+	return atomic_load_explicit(pins, memory_order_relaxed) & SLOT_USED &&
+	       atomic_fetch_and_explicit(pins, ~SLOT_USED,
+					 memory_order_relaxed) & SLOT_USED;
+}
+
+bool slots_freeze(struct slots *s, void *record)
+{
+	_Atomic uint32_t *pins = &private_of(s, record)->pins;
+	uint32_t old = atomic_load(pins) & SLOT_USED;
+
+	/* One pin; a bit that comes in between means that there are more. */
+	return atomic_compare_exchange_strong(pins, &(uint32_t){ old | 1U },
+					      old | 1U | SLOT_FROZEN);
+}
+
+void slots_thaw(struct slots *s, void *record)
+{
+	atomic_fetch_and(&private_of(s, record)->pins, ~SLOT_FROZEN);
+}
+
 /*
- * Lock held, no pins: the record's memory goes. Its descriptor is returned, to
+ * Lock held, no pins: the record's memory goes. Its descriptors are returned, to
  * be closed without the lock: a last close can take as long as the host likes.
  */
-static int reclaim(struct slots *s, struct slot_head *head)
+static struct slot_fds reclaim(struct slots *s, struct slot_head *head)
 {
-	int fd;
+	struct slot_fds fds;
 
 	atomic_store_explicit(&head->commit, SLOT_FREE, memory_order_release);
-	fd = s->reclaim(s->ctx, head);
+	fds = s->reclaim(s->ctx, head);
 	put_on_free_list(s, head);
-	return fd;
+	return fds;
+}
+
+static void close_fds(struct slot_fds *fds)
+{
+	(void)fd_close(&fds->fd[0]);
+	(void)fd_close(&fds->fd[1]);
 }
 
 void slots_put(struct slots *s, void *record)
 {
+	struct slot_fds fds = { { -1, -1 } };
 	struct slot_head *head = record;
-	_cleanup_close_ int fd = -1;
 	struct slots_shard *sh;
 
-	if (atomic_fetch_sub(&private_of(s, record)->pins, 1) != 1 ||
+	if ((atomic_fetch_sub(&private_of(s, record)->pins, 1) & PINS_MASK) !=
+		    1 ||
 	    state_of(atomic_load(&head->commit)) != SLOT_DYING)
 		return;
 	sh = shard_of(s, record);
 	pthread_mutex_lock(&sh->lock);
 	/* Another thread may have been here since, and the slot reused. */
 	if (state_of(atomic_load(&head->commit)) == SLOT_DYING &&
-	    atomic_load(&private_of(s, record)->pins) == 0)
-		fd = reclaim(s, head);
+	    pins_of(s, record) == 0)
+		fds = reclaim(s, head);
 	pthread_mutex_unlock(&sh->lock);
+	close_fds(&fds);
 }
 
 bool slots_kill(struct slots *s, void *record)
@@ -227,7 +282,7 @@ bool slots_kill(struct slots *s, void *record)
 static void clear_shard(struct slots *s, uint32_t shard)
 {
 	struct slots_shard *sh = &s->shard[shard];
-	int fd;
+	struct slot_fds fds;
 
 	pthread_mutex_lock(&sh->lock);
 	for (uint32_t i = 0; i < sh->used; i++) {
@@ -235,9 +290,9 @@ static void clear_shard(struct slots *s, uint32_t shard)
 
 		if (state_of(atomic_load(&head->commit)) == SLOT_FREE)
 			continue;
-		ASSERT(atomic_load(&private_of(s, head)->pins) == 0);
-		fd = reclaim(s, head);
-		(void)fd_close(&fd);
+		ASSERT(pins_of(s, head) == 0);
+		fds = reclaim(s, head);
+		close_fds(&fds);
 	}
 	ASSERT(sh->live == 0);
 	sh->free = SLOTS_NONE;

@@ -50,7 +50,7 @@ struct slot_head {
 
 /* What the worker knows of a record and a new worker would not miss. */
 struct slot_private {
-	_Atomic uint32_t pins;
+	_Atomic uint32_t pins; /* their number, SLOT_FROZEN, SLOT_USED */
 	uint32_t next; /* shard lock: free list, or the owner's own chain */
 };
 
@@ -62,6 +62,11 @@ struct slots_shard {
 	uint64_t generation, generation_end; /* lock: a range of its own */
 } _cacheline_;
 
+/* Descriptors that a record gave up, for slots.c to close; -1: none. */
+struct slot_fds {
+	int fd[2];
+};
+
 struct slots {
 	char *base;
 	size_t stride;
@@ -70,9 +75,9 @@ struct slots {
 	enum arena_section_id section;
 	struct slot_private *private;
 	/* Called with the shard's lock held, when a DYING record has lost its
-	 * last pin and is FREE already. Returns a descriptor to be closed
-	 * once the lock is released, or -1. */
-	int (*reclaim)(void *ctx, void *record);
+	 * last pin and is FREE already. Returns the descriptors to be closed
+	 * once the lock is released. */
+	struct slot_fds (*reclaim)(void *ctx, void *record);
 	void *ctx;
 	struct slots_shard shard[SLOTS_SHARDS];
 };
@@ -80,7 +85,7 @@ struct slots {
 /* Sets up an empty table over a section. Returns 0 or -errno. */
 int slots_init(struct slots *s, const struct arena *arena,
 	       enum arena_section_id section, size_t stride,
-	       int (*reclaim)(void *ctx, void *record), void *ctx);
+	       struct slot_fds (*reclaim)(void *ctx, void *record), void *ctx);
 void slots_destroy(struct slots *s);
 
 /*
@@ -93,9 +98,6 @@ void *slots_alloc(struct slots *s, uint32_t shard);
  * Lock held. */
 uint64_t slots_commit(struct slots *s, void *record);
 
-/* Gives an allocated record back that was never committed. Lock held. */
-void slots_abandon(struct slots *s, void *record);
-
 /* The LIVE record with this id, pinned; or NULL. Any thread, no lock. */
 void *slots_get(struct slots *s, uint64_t id);
 
@@ -104,6 +106,20 @@ void slots_pin(struct slots *s, void *record);
 
 /* Drops a pin. Takes the shard's lock if it was the last of a DYING record. */
 void slots_put(struct slots *s, void *record);
+
+/* Lock held: the record is LIVE, and nobody has a pin on it. */
+bool slots_is_idle(const struct slots *s, const void *record);
+
+/* Whether it was pinned by slots_get() since this was asked last. */
+bool slots_was_used(struct slots *s, const void *record);
+
+/*
+ * Freezes a LIVE record on which the caller has the only pin: false if there
+ * are others. From here to slots_thaw() nobody else gets at it: slots_get()
+ * waits for the shard's lock, which the caller holds from before to after.
+ */
+bool slots_freeze(struct slots *s, void *record);
+void slots_thaw(struct slots *s, void *record);
 
 /* LIVE becomes DYING. The caller holds the lock and a pin. False if it was
  * DYING already. */

@@ -6,13 +6,11 @@
 
 #include "base/fd.h"
 
-static int reclaim(void *ctx, void *record)
+static struct slot_fds reclaim(void *ctx, void *record)
 {
 	struct handle *h = record;
-	int fd = h->fd;
 
-	h->fd = -1;
-	return fd;
+	return (struct slot_fds){ { fd_take(&h->fd), -1 } };
 }
 
 int handle_table_init(struct handle_table *t, const struct arena *arena)

@@ -43,11 +43,11 @@ static uint32_t number_of(const struct lock_table *t,
 	return (uint32_t)(w - t->waiter) + 1;
 }
 
-static int reclaim(void *ctx, void *record)
+static struct slot_fds reclaim(void *ctx, void *record)
 {
 	struct lock_owner *o = record;
 
-	return fd_take(&o->fd);
+	return (struct slot_fds){ { fd_take(&o->fd), -1 } };
 }
 
 /* syscalls: mmap */

@@ -24,7 +24,7 @@ int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
 
 	r = attr_get(fd, &stx);
 	if (r == 0)
-		r = node_enter(&fs->nodes, &stx, &fd, &nodeid);
+		r = node_enter(&fs->nodes, dir, &stx, &fd, &nodeid);
 	if (r < 0)
 		return r;
 	attr_fill_entry(fs, &stx, nodeid, ret);

@@ -41,6 +41,12 @@ static struct key key_of(const struct node *n)
 	return (struct key){ n->ino, n->mnt_id, n->dev_major, n->dev_minor };
 }
 
+static struct key key_from(const struct statx *stx)
+{
+	return (struct key){ stx->stx_ino, stx->stx_mnt_id,
+			     stx->stx_dev_major, stx->stx_dev_minor };
+}
+
 static bool key_equal(const struct key *k, const struct node *n)
 {
 	return k->ino == n->ino && k->mnt_id == n->mnt_id &&
@@ -132,36 +138,54 @@ static void chain_out(struct node_table *t, struct node_shard *sh,
 	sh->n_nodes--;
 }
 
+/* The node with this key that comes after @n in its chain, or the first one. */
 static struct node *find(struct node_table *t, const struct node_shard *sh,
-			 const struct key *k, uint64_t hash)
+			 const struct key *k, uint64_t hash, struct node *n)
 {
-	uint32_t i = sh->bucket[bucket_no(sh, hash)];
+	uint32_t i = n ? *next_of(t, slots_index(&t->slots, n)) :
+			 sh->bucket[bucket_no(sh, hash)];
 
 	while (i && !key_equal(k, node_at(t, i - 1)))
 		i = *next_of(t, i - 1);
 	return i ? node_at(t, i - 1) : NULL;
 }
 
+/* What node_enter() knows of the file that it enters. */
+struct arrival {
+	struct key key;
+	uint64_t hash;
+	uint32_t shard;
+	uint16_t mode;
+	uint16_t flags; /* NODE_UNSTABLE or 0 */
+	bool asked; /* for the handle, which is there if it has a length */
+	struct fhandle handle;
+	uint32_t mount; /* the entry that goes with the handle, if wanted */
+	int fd;
+};
+
 /* A new node with no lookups, pinned once. Shard lock held. */
-static struct node *insert(struct node_table *t, uint32_t shard,
-			   const struct key *k, uint64_t hash, uint32_t mode,
-			   int *fd)
+static struct node *insert(struct node_table *t, struct arrival *a)
 {
-	struct node_shard *sh = &t->shard[shard];
-	struct node *n = slots_alloc(&t->slots, shard);
+	struct node_shard *sh = &t->shard[a->shard];
+	struct node *n = slots_alloc(&t->slots, a->shard);
 
 	if (!n)
 		return NULL;
-	n->ino = k->ino;
-	n->mnt_id = k->mnt_id;
-	n->dev_major = k->dev_major;
-	n->dev_minor = k->dev_minor;
-	n->mode = mode & S_IFMT;
-	n->fd = fd_take(fd);
+	n->ino = a->key.ino;
+	n->mnt_id = a->key.mnt_id;
+	n->dev_major = a->key.dev_major;
+	n->dev_minor = a->key.dev_minor;
+	n->mode = a->mode & S_IFMT;
+	n->flags = a->flags;
+	node_fd_put(t, n, &a->fd);
+	if (a->mount != MOUNTS_MAX) {
+		node_handle_put(n, &a->handle, a->mount);
+		a->mount = MOUNTS_MAX; /* the node's now */
+	}
 	slots_commit(&t->slots, n);
 	if (sh->n_nodes++ >= sh->n_buckets)
 		grow(t, sh);
-	chain_in(t, sh, n, hash);
+	chain_in(t, sh, n, a->hash);
 	return n;
 }
 
@@ -170,52 +194,201 @@ static uint64_t nodeid_of(const struct node_table *t, const struct node *n)
 	return n == t->root ? NODE_ROOT_ID : slots_id(&t->slots, n);
 }
 
-int node_enter(struct node_table *t, const struct statx *stx, int *fd_taken,
-	       uint64_t *ret_nodeid)
+static bool by_handle_alone(const struct node *n)
 {
-	_cleanup_close_ int fd = fd_take(fd_taken);
-	struct key k = { stx->stx_ino, stx->stx_mnt_id, stx->stx_dev_major,
-			 stx->stx_dev_minor };
-	uint64_t hash = key_hash(&k);
-	uint32_t shard = shard_no(hash);
-	pthread_mutex_t *lock = &t->slots.shard[shard].lock;
-	struct node *n;
+	return n->handle_len && atomic_load(&n->fd) < 0;
+}
 
-	pthread_mutex_lock(lock);
-	n = find(t, &t->shard[shard], &k, hash);
+/*
+ * A node with the key of the arrival is its node? -EAGAIN: that depends on the
+ * handle.
+ */
+static int matches(const struct arrival *a, const struct node *n)
+{
+	struct fhandle fh;
+
+	if (!by_handle_alone(n) && !(n->flags & NODE_UNSTABLE && n->handle_len))
+		return true;
+	if (!a->asked)
+		return -EAGAIN;
+	fh = node_handle(n);
+	return fhandle_equal(&a->handle, &fh);
+}
+
+/*
+ * The arrival's node, pinned, or NULL: it is to be made. -EAGAIN as above. A node
+ * that is backed by another handle is gone from the host, since its inode's
+ * number is in use again. Shard lock held.
+ */
+static int find_node(struct node_table *t, const struct arrival *a,
+		     struct node **ret)
+{
+	struct node_shard *sh = &t->shard[a->shard];
+	struct node *n = NULL, *stale = NULL;
+	int r = 0;
+
+	while ((n = find(t, sh, &a->key, a->hash, n)) != NULL) {
+		r = matches(a, n);
+		if (r != 0)
+			break;
+		if (by_handle_alone(n))
+			stale = n;
+	}
+	if (r < 0)
+		return r;
 	if (n)
 		slots_pin(&t->slots, n);
-	else
-		n = insert(t, shard, &k, hash, stx->stx_mode, &fd);
-	if (n) {
-		n->lookups++;
-		*ret_nodeid = nodeid_of(t, n);
+	if (stale) {
+		chain_out(t, sh, stale);
+		stale->flags |= NODE_UNHASHED;
 	}
-	pthread_mutex_unlock(lock);
+	*ret = n;
+	return 0;
+}
+
+/* Shard lock held. -EAGAIN: the handle has to be known. */
+static int enter_locked(struct node_table *t, struct arrival *a,
+			struct node **ret)
+{
+	struct node *n;
+	int r = find_node(t, a, &n);
+
+	if (r < 0)
+		return r;
+	if (!n)
+		n = insert(t, a);
 	if (!n)
 		return -ENFILE;
-	slots_put(&t->slots, n);
+	/* Here is the descriptor that it had given up. */
+	if (by_handle_alone(n))
+		node_fd_put(t, n, &a->fd);
+	n->lookups++;
+	*ret = n;
 	return 0;
+}
+
+/* A file that has none is the same as no other: it keeps its descriptor. */
+static void ask_for_handle(struct arrival *a)
+{
+	if (fhandle_get(a->fd, &a->handle) < 0)
+		a->handle.len = 0;
+	a->asked = true;
+}
+
+/* Who insists on handles, or cannot go by numbers, has it from the start. */
+static int prepare(struct node_table *t, const struct node_pin *dir,
+		   struct arrival *a)
+{
+	int r;
+
+	if (dir && dir->node->mnt_id == a->key.mnt_id)
+		a->flags = dir->node->flags & NODE_UNSTABLE;
+	else if (a->fd >= 0 && fhandle_fs_is_unstable(a->fd))
+		a->flags = NODE_UNSTABLE;
+	if (!(a->flags & NODE_UNSTABLE) && t->fds.mode != HANDLES_MANDATORY)
+		return 0;
+	ask_for_handle(a);
+	r = -EOPNOTSUPP;
+	if (a->handle.len)
+		r = mounts_get(&t->mounts, a->key.mnt_id, a->fd);
+	if (r < 0)
+		return t->fds.mode == HANDLES_MANDATORY ? r : 0;
+	a->mount = (uint32_t)r;
+	return 0;
+}
+
+static void arrival_end(struct node_table *t, struct arrival *a)
+{
+	int fd = -1;
+
+	(void)fd_close(&a->fd);
+	if (a->mount != MOUNTS_MAX)
+		mounts_put(&t->mounts, a->mount, &fd);
+	(void)fd_close(&fd);
+}
+
+int node_enter(struct node_table *t, const struct node_pin *dir,
+	       const struct statx *stx, int *fd, uint64_t *ret_nodeid)
+{
+	struct arrival a = { .key = key_from(stx), .mode = stx->stx_mode,
+			     .mount = MOUNTS_MAX, .fd = fd_take(fd) };
+	pthread_mutex_t *lock;
+	struct node *n;
+	int r;
+
+	a.hash = key_hash(&a.key);
+	a.shard = shard_no(a.hash);
+	lock = &t->slots.shard[a.shard].lock;
+	r = prepare(t, dir, &a);
+	while (r == 0) {
+		pthread_mutex_lock(lock);
+		r = enter_locked(t, &a, &n);
+		if (r == 0)
+			*ret_nodeid = nodeid_of(t, n);
+		pthread_mutex_unlock(lock);
+		if (r != -EAGAIN)
+			break;
+		ask_for_handle(&a);
+		r = 0;
+	}
+	arrival_end(t, &a);
+	if (r < 0)
+		return r;
+	slots_put(&t->slots, n);
+	node_fds_balance(t);
+	return 0;
+}
+
+struct node *node_find(struct node_table *t, const struct statx *stx)
+{
+	struct key k = key_from(stx);
+	uint64_t hash = key_hash(&k);
+	uint32_t shard = shard_no(hash);
+	struct node *n;
+
+	pthread_mutex_lock(&t->slots.shard[shard].lock);
+	n = find(t, &t->shard[shard], &k, hash, NULL);
+	if (n)
+		slots_pin(&t->slots, n);
+	pthread_mutex_unlock(&t->slots.shard[shard].lock);
+	return n;
+}
+
+/* The guest's node, whether it has a descriptor or not. */
+static struct node *pin(struct node_table *t, uint64_t nodeid)
+{
+	struct node *n = t->root;
+
+	if (nodeid == NODE_ROOT_ID) {
+		slots_pin(&t->slots, n);
+		return n;
+	}
+	n = slots_get(&t->slots, nodeid);
+	/* The root's own slot number is not one of the guest's. */
+	if (n == t->root) {
+		slots_put(&t->slots, n);
+		return NULL;
+	}
+	return n;
 }
 
 int node_pin(struct node_table *t, uint64_t nodeid, struct node_pin *ret)
 {
-	struct node *n = t->root;
+	struct node *n = pin(t, nodeid);
+	int fd, r = 0;
 
-	if (nodeid == NODE_ROOT_ID)
-		slots_pin(&t->slots, n);
-	else
-		n = slots_get(&t->slots, nodeid);
-	/* The root's own slot number is not one of the guest's. */
-	if (n == t->root && nodeid != NODE_ROOT_ID) {
-		slots_put(&t->slots, n);
-		n = NULL;
-	}
 	if (!n)
 		return -EBADF;
+	fd = atomic_load_explicit(&n->fd, memory_order_acquire);
+	if (fd < 0 && n->handle_len)
+		r = node_fd_revive(t, n, &fd);
+	if (r < 0) {
+		slots_put(&t->slots, n);
+		return r;
+	}
 	ret->table = t;
 	ret->node = n;
-	ret->fd = n->fd;
+	ret->fd = fd;
 	return 0;
 }
 
@@ -229,29 +402,36 @@ void node_unpin(struct node_pin *p)
 
 bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t count)
 {
-	_cleanup_unpin_ struct node_pin p = { 0 };
+	struct node *n;
 	uint32_t shard;
 	bool gone;
 
-	if (nodeid == NODE_ROOT_ID || node_pin(t, nodeid, &p) < 0)
+	if (nodeid == NODE_ROOT_ID)
 		return false;
-	shard = slots_index(&t->slots, p.node) % SLOTS_SHARDS;
+	n = pin(t, nodeid);
+	if (!n)
+		return false;
+	shard = slots_index(&t->slots, n) % SLOTS_SHARDS;
 	pthread_mutex_lock(&t->slots.shard[shard].lock);
-	p.node->lookups -= min_u64(count, p.node->lookups);
-	gone = p.node->lookups == 0 && slots_kill(&t->slots, p.node);
-	if (gone)
-		chain_out(t, &t->shard[shard], p.node);
+	n->lookups -= min_u64(count, n->lookups);
+	gone = n->lookups == 0 && slots_kill(&t->slots, n);
+	if (gone && !(n->flags & NODE_UNHASHED))
+		chain_out(t, &t->shard[shard], n);
 	pthread_mutex_unlock(&t->slots.shard[shard].lock);
+	slots_put(&t->slots, n);
 	return gone;
 }
 
-static int reclaim(void *ctx, void *record)
+static struct slot_fds reclaim(void *ctx, void *record)
 {
+	struct node_table *t = ctx;
 	struct node *n = record;
-	int fd = n->fd;
+	struct slot_fds fds = { { node_fd_take(t, n), -1 } };
 
-	n->fd = -1;
-	return fd;
+	if (n->handle_len)
+		mounts_put(&t->mounts, n->mount, &fds.fd[1]);
+	n->handle_len = 0;
+	return fds;
 }
 
 static void shards_reset(struct node_table *t)
@@ -287,41 +467,42 @@ static int shards_init(struct node_table *t)
 	return 0;
 }
 
-/* The root's node is always there; the guest's lookups of it do not count. */
+/* The root's node is always there, pinned; the guest's lookups of it do not
+ * count. */
 static int root_enter(struct node_table *t, const struct statx *stx,
 		      int *root_fd)
 {
 	uint64_t id;
-	int r = node_enter(t, stx, root_fd, &id);
+	int r = node_enter(t, NULL, stx, root_fd, &id);
 
 	if (r == 0)
 		t->root = slots_get(&t->slots, id); /* put by node_table_clear() */
 	return r;
 }
 
+#define ROOT_MASK (STATX_BASIC_STATS | STATX_MNT_ID)
+
 /* syscalls: statx */
-static int root_init(struct node_table *t, int *root_fd)
-{
-	struct statx stx;
-
-	if (statx(*root_fd, "", AT_EMPTY_PATH,
-		  STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
-		return -errno;
-	return root_enter(t, &stx, root_fd);
-}
-
 int node_table_init(struct node_table *t, const struct arena *arena,
-		    int *root_fd)
+		    enum handle_mode mode, int *root_fd)
 {
+	_cleanup_close_ int fd = fd_take(root_fd), mount_fd = -1;
+	struct statx stx;
 	int r;
 
 	memset(t, 0, sizeof(*t));
+	if (statx(fd, "", AT_EMPTY_PATH, ROOT_MASK, &stx) < 0)
+		return -errno;
+	r = node_fds_init(&t->fds, mode, fd, &mount_fd);
+	if (r < 0)
+		return r;
+	mounts_init(&t->mounts, arena, stx.stx_mnt_id, &mount_fd);
 	r = slots_init(&t->slots, arena, ARENA_NODES, sizeof(struct node),
 		       reclaim, t);
 	if (r == 0)
 		r = shards_init(t);
 	if (r == 0)
-		r = root_init(t, root_fd);
+		r = root_enter(t, &stx, &fd);
 	if (r < 0)
 		node_table_destroy(t);
 	return r;
@@ -335,15 +516,16 @@ void node_table_clear(struct node_table *t)
 		.stx_mnt_id = root->mnt_id,
 		.stx_dev_major = root->dev_major,
 		.stx_dev_minor = root->dev_minor,
-		.stx_mode = (uint16_t)root->mode,
+		.stx_mode = root->mode,
 	};
-	int root_fd = fd_take(&t->root->fd);
+	int root_fd = node_fd_take(t, t->root);
 	int r;
 
 	slots_put(&t->slots, t->root);
 	t->root = NULL;
 	shards_reset(t);
 	slots_clear(&t->slots);
+	node_fds_clear(&t->fds);
 	r = root_enter(t, &stx, &root_fd);
 	ASSERT(r == 0); /* the table is empty */
 }
@@ -359,6 +541,8 @@ void node_table_destroy(struct node_table *t)
 						   sizeof(uint32_t));
 	free(t->shard);
 	slots_destroy(&t->slots);
+	mounts_destroy(&t->mounts);
+	node_fds_destroy(&t->fds);
 	memset(t, 0, sizeof(*t));
 }
 

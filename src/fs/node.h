@@ -6,9 +6,13 @@
  * id), and named towards the guest by an id (base/slots.h). It lives until the
  * guest's lookup count is zero and no thread is at work on it.
  *
+ * Behind a node stands an O_PATH descriptor or, where descriptors are short, a
+ * file handle (fs/node_fd.h). Ops reach it through node_pin() alone, which opens
+ * one by the handle if need be.
+ *
  * A match on the key counts only while the node has a descriptor of the file
- * open, since that keeps the inode number from being used again. Today every
- * node has one; ops reach it through node_pin() alone, so that this can change.
+ * open, since that keeps the inode number from being used again. A node that is
+ * backed by its handle alone matches only a file with the same handle.
  */
 #ifndef FS_NODE_H
 #define FS_NODE_H
@@ -18,6 +22,10 @@
 #include <sys/stat.h>
 
 #include "base/slots.h"
+#include "config.h"
+#include "fs/fhandle.h"
+#include "fs/mounts.h"
+#include "fs/node_fd.h"
 
 #define NODE_ROOT_ID 1U
 
@@ -28,14 +36,34 @@ struct node {
 	uint64_t mnt_id;
 	uint32_t dev_major, dev_minor;
 	uint64_t lookups; /* shard lock: the guest's count */
-	int32_t fd; /* O_PATH */
-	uint32_t mode; /* S_IFMT part; a file's type never changes */
+	_Atomic int32_t fd; /* shard lock to write: O_PATH, or -1: by handle */
+	uint16_t mode; /* S_IFMT part; a file's type never changes */
+	_Atomic uint16_t flags; /* shard lock to write: NODE_* */
+	/* The handle, once it is needed; then constant. */
+	uint16_t mount; /* its entry, of which this node is a user */
+	uint8_t handle_len; /* shard lock to write, last of these; 0: not known */
+	uint8_t reserved;
+	int32_t handle_type;
+	uint8_t handle[FHANDLE_MAX];
+};
+
+enum {
+	/* It keeps its descriptor: its last name may be gone. */
+	NODE_KEEP = 1,
+	/* Its file system has no handles that would do. */
+	NODE_NO_HANDLE = 2,
+	/* Numbers do not tell files apart there (fhandle_fs_is_unstable()). */
+	NODE_UNSTABLE = 4,
+	/* Another file has its key now: it is not to be found any more. */
+	NODE_UNHASHED = 8,
 };
 
 struct node_table {
 	struct slots slots;
 	struct node *root; /* NODE_ROOT_ID; always pinned */
 	struct node_shard *shard; /* SLOTS_SHARDS of them */
+	struct node_fds fds;
+	struct mounts mounts;
 };
 
 /* A node that a thread is at work on, and its descriptor for as long. */
@@ -45,9 +73,10 @@ struct node_pin {
 	int fd;
 };
 
-/* *root_fd is consumed. */
+/* *root_fd is consumed. -EOPNOTSUPP if there are no handles and @mode does not
+ * do without. */
 int node_table_init(struct node_table *t, const struct arena *arena,
-		    int *root_fd);
+		    enum handle_mode mode, int *root_fd);
 void node_table_destroy(struct node_table *t);
 
 /* Forgets every node but the root. No other thread in the table. */
@@ -58,7 +87,8 @@ uint64_t node_table_count(struct node_table *t);
 
 /*
  * Gets at a node by the guest's number: 0, or -EBADF if it holds no such node.
- * Any thread, no lock.
+ * -ESTALE, or what else the host says, if it is backed by its handle and cannot
+ * be opened. Any thread, no lock (but for a moment, if it has to be opened).
  */
 int node_pin(struct node_table *t, uint64_t nodeid, struct node_pin *ret);
 void node_unpin(struct node_pin *p);
@@ -76,11 +106,12 @@ static inline bool node_is_dir(const struct node_pin *p)
 
 /*
  * Finds or makes the node of the file behind the O_PATH descriptor *fd, whose
- * statx is @stx, and raises the guest's lookup count by one: in one critical
- * section, before the reply is written. *fd is consumed. -ENFILE: table full.
+ * statx is @stx and which was found in @dir, and raises the guest's lookup
+ * count by one: in one critical section, before the reply is written. *fd is
+ * consumed. -ENFILE: table full.
  */
-int node_enter(struct node_table *t, const struct statx *stx, int *fd,
-	       uint64_t *ret_nodeid);
+int node_enter(struct node_table *t, const struct node_pin *dir,
+	       const struct statx *stx, int *fd, uint64_t *ret_nodeid);
 
 /*
  * Lowers the guest's count by @n, at most to zero: what a guest says too much
@@ -88,5 +119,27 @@ int node_enter(struct node_table *t, const struct statx *stx, int *fd,
  * end of the number.
  */
 bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t n);
+
+/*
+ * Whoever takes a name away does it between these two: a node that the guest
+ * holds of @name in @dir then keeps, or gets back, its descriptor, without which
+ * it would be lost along with its last name.
+ */
+struct node_removal {
+	_Atomic uint32_t *gate; /* NULL: none */
+};
+void node_removal_enter(struct node_table *t, const struct node_pin *dir,
+			const char *name, struct node_removal *ret);
+void node_removal_leave(struct node_removal *r);
+
+/* For node_fd.c: the nodes' shards. */
+static inline pthread_mutex_t *node_lock(struct node_table *t,
+					 const struct node *n)
+{
+	return &t->slots.shard[slots_index(&t->slots, n) % SLOTS_SHARDS].lock;
+}
+
+/* The LIVE node with the numbers in @stx, pinned, or NULL. */
+struct node *node_find(struct node_table *t, const struct statx *stx);
 
 #endif

@@ -9,30 +9,46 @@
 #include "fs/op.h"
 
 /* syscalls: unlinkat */
-static int remove_name(const struct request *rq, int flags)
+static int remove_name(struct fs *fs, const struct request *rq, int flags)
 {
 	int r = name_check(rq->name[0]);
+	struct node_removal removal;
 
 	if (r < 0)
 		return r;
-	return unlinkat(rq->node.fd, rq->name[0], flags) < 0 ? -errno : 0;
+	node_removal_enter(&fs->nodes, &rq->node, rq->name[0], &removal);
+	r = unlinkat(rq->node.fd, rq->name[0], flags) < 0 ? -errno : 0;
+	node_removal_leave(&removal);
+	return r;
 }
 
 int op_unlink(struct fs *fs, struct request *rq)
 {
-	return remove_name(rq, 0);
+	return remove_name(fs, rq, 0);
 }
 
 int op_rmdir(struct fs *fs, struct request *rq)
 {
-	return remove_name(rq, AT_REMOVEDIR);
+	return remove_name(fs, rq, AT_REMOVEDIR);
 }
 
 /* syscalls: renameat renameat2 */
+static int call_rename(int from_fd, const char *from, int to_fd, const char *to,
+		       uint32_t flags)
+{
+	int r = flags == 0 ? renameat(from_fd, from, to_fd, to) :
+			     renameat2(from_fd, from, to_fd, to, flags);
+
+	if (r == 0)
+		return 0;
+	return errno == ENOSYS ? -EINVAL : -errno;
+}
+
 static int rename_to(struct fs *fs, struct request *rq, uint64_t newdir,
 		     uint32_t flags)
 {
 	_cleanup_unpin_ struct node_pin to = { 0 };
+	struct node_removal removal;
 	int r = name_check(rq->name[0]);
 
 	if (r == 0)
@@ -41,14 +57,11 @@ static int rename_to(struct fs *fs, struct request *rq, uint64_t newdir,
 		r = node_pin(&fs->nodes, newdir, &to);
 	if (r < 0)
 		return r;
-	if (flags == 0)
-		r = renameat(rq->node.fd, rq->name[0], to.fd, rq->name[1]);
-	else
-		r = renameat2(rq->node.fd, rq->name[0], to.fd, rq->name[1],
-			      flags);
-	if (r == 0)
-		return 0;
-	return errno == ENOSYS ? -EINVAL : -errno;
+	/* Over a name: that one is taken away. */
+	node_removal_enter(&fs->nodes, &to, rq->name[1], &removal);
+	r = call_rename(rq->node.fd, rq->name[0], to.fd, rq->name[1], flags);
+	node_removal_leave(&removal);
+	return r;
 }
 
 int op_rename(struct fs *fs, struct request *rq)

@@ -71,6 +71,16 @@ static int map_init(struct fs *fs, const struct config *cfg)
 	return fs->capability_name ? 0 : -ENOMEM;
 }
 
+static int nodes_init(struct fs *fs, const struct arena *arena,
+		      const struct config *cfg, int *root_fd)
+{
+	int r = node_table_init(&fs->nodes, arena, cfg->handles, root_fd);
+
+	if (r < 0 && cfg->handles == HANDLES_MANDATORY)
+		return log_err(r, "--inode-file-handles=mandatory: no file handles (they need CAP_DAC_READ_SEARCH and a file system that has them)");
+	return r;
+}
+
 int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	    int *root_fd_taken)
 {
@@ -98,7 +108,7 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	if (r == 0)
 		r = cred_base_init(&fs->cred);
 	if (r == 0)
-		r = node_table_init(&fs->nodes, arena, &root_fd);
+		r = nodes_init(fs, arena, cfg, &root_fd);
 	if (r == 0)
 		r = handle_table_init(&fs->handles, arena);
 	if (r == 0 && (cfg->posix_lock || cfg->flock))

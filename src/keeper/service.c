@@ -44,6 +44,7 @@ void service_arena_sizes(size_t sizes[ARENA_SECTIONS])
 	sizes[ARENA_QUEUES] = device_queues_size();
 	sizes[ARENA_INFLIGHT] = device_inflight_size();
 	sizes[ARENA_NODES] = (size_t)SLOTS_MAX * sizeof(struct node);
+	sizes[ARENA_MOUNTS] = MOUNTS_MAX * sizeof(struct mount_record);
 	sizes[ARENA_LOCKS] = (size_t)LOCK_OWNERS_MAX * sizeof(struct lock_owner);
 	sizes[ARENA_HANDLES] = (size_t)HANDLES_MAX * sizeof(struct handle);
 }
@@ -127,6 +128,7 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 	r = fs_init(&s->fs, &s->arena, cfg, &k->root_fd);
 	if (r < 0)
 		return r;
+	fd_set_relief(node_fds_relieve, &s->fs.nodes);
 	state = arena_section(&s->arena, ARENA_SESSION);
 	session_init(&s->session, &s->fs, &state->session);
 	s->server = (struct server){
@@ -154,6 +156,7 @@ static void destroy(struct service *s)
 		log_warn("a request hangs in the host's kernel");
 		return;
 	}
+	fd_set_relief(NULL, NULL);
 	fs_destroy(&s->fs);
 	arena_detach(&s->arena);
 	(void)fd_close(&s->control_fd);

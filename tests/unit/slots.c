@@ -24,7 +24,7 @@ static struct arena arena;
 static struct slots slots;
 static atomic_uint reclaimed;
 
-static int reclaim(void *ctx, void *record)
+static struct slot_fds reclaim(void *ctx, void *record)
 {
 	struct record *r = record;
 
@@ -32,7 +32,7 @@ static int reclaim(void *ctx, void *record)
 	must(r->state == ALIVE);
 	r->state = DEAD;
 	atomic_fetch_add(&reclaimed, 1);
-	return r->fd ? r->fd : -1;
+	return (struct slot_fds){ { r->fd ? r->fd : -1, -1 } };
 }
 
 static void setup_sized(size_t records)
@@ -234,21 +234,55 @@ START_TEST(failed_get_reclaims_nothing)
 }
 END_TEST
 
-START_TEST(abandoned_record_was_never_there)
-{
-	struct record *r, *again;
+/* While a record is frozen nobody gets at it: who wants it waits. */
+static _Atomic int change;
+static struct record *frozen;
+static uint64_t frozen_id;
 
-	lock(4);
-	r = slots_alloc(&slots, 4);
-	r->payload = 1;
-	slots_abandon(&slots, r);
-	again = slots_alloc(&slots, 4);
-	ck_assert_ptr_eq(again, r);
-	ck_assert_uint_eq(again->payload, 0);
-	slots_abandon(&slots, again);
-	unlock(4);
-	ck_assert_uint_eq(slots_count(&slots), 0);
-	ck_assert_uint_eq(reclaimed, 0);
+static void freeze_or_get(void *arg, unsigned int no)
+{
+	if (no == 0) {
+		lock(3);
+		must(slots_freeze(&slots, frozen));
+		atomic_store(&change, 1);
+		usleep(50000);
+		atomic_store(&change, 2);
+		slots_thaw(&slots, frozen);
+		unlock(3);
+		return;
+	}
+	while (atomic_load(&change) == 0)
+		usleep(100);
+	must(slots_get(&slots, frozen_id) == frozen);
+	must(atomic_load(&change) == 2);
+	slots_put(&slots, frozen);
+}
+
+START_TEST(frozen_record_is_waited_for)
+{
+	frozen = make(3, &frozen_id);
+	lock(3);
+	slots_pin(&slots, frozen);
+	ck_assert(!slots_freeze(&slots, frozen));
+	slots_put(&slots, frozen);
+	unlock(3);
+	unit_threads(2, freeze_or_get, NULL);
+	ck_assert(!slots_is_idle(&slots, frozen));
+	slots_put(&slots, frozen);
+	ck_assert(slots_is_idle(&slots, frozen));
+}
+END_TEST
+
+START_TEST(use_is_noticed_once)
+{
+	uint64_t id = 0;
+	struct record *r = make(3, &id);
+
+	ck_assert(!slots_was_used(&slots, r));
+	slots_put(&slots, slots_get(&slots, id));
+	ck_assert(slots_was_used(&slots, r));
+	ck_assert(!slots_was_used(&slots, r));
+	slots_put(&slots, r);
 }
 END_TEST
 
@@ -398,7 +432,8 @@ int main(void)
 	tcase_add_test(tc, forged_ids_find_nothing);
 	tcase_add_test(tc, killed_record_lives_until_the_last_put);
 	tcase_add_test(tc, failed_get_reclaims_nothing);
-	tcase_add_test(tc, abandoned_record_was_never_there);
+	tcase_add_test(tc, frozen_record_is_waited_for);
+	tcase_add_test(tc, use_is_noticed_once);
 	tcase_add_test(tc, record_is_zeroed_when_used_again);
 	tcase_add_test(tc, clear_gives_all_back);
 	tcase_add_test(tc, reclaimed_descriptor_is_closed);

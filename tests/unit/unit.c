@@ -54,6 +54,7 @@ void unit_arena_sizes(size_t sizes[ARENA_SECTIONS], size_t nodes,
 	sizes[ARENA_INFLIGHT] = device_inflight_size();
 	sizes[ARENA_NODES] = nodes * sizeof(struct node);
 	sizes[ARENA_HANDLES] = handles * sizeof(struct handle);
+	sizes[ARENA_MOUNTS] = MOUNTS_MAX * sizeof(struct mount_record);
 	sizes[ARENA_LOCKS] = LOCK_OWNERS_MAX * sizeof(struct lock_owner);
 }
 

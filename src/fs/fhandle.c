@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "fs/fhandle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#include "base/fd.h"
+
+/* Of file systems that <linux/magic.h> does not know. */
+#define MAGIC_FUSE 0x65735546
+#define MAGIC_CIFS 0xff534d42
+#define MAGIC_SMB2 0xfe534d42
+#define MAGIC_EXFAT 0x2011bab0
+
+/* struct file_handle ends in an array without a size. */
+union handle_buffer {
+	struct file_handle h;
+	char space[sizeof(struct file_handle) + FHANDLE_MAX];
+};
+
+/* syscalls: name_to_handle_at */
+int fhandle_get(int fd, struct fhandle *ret)
+{
+	union handle_buffer b = { .h.handle_bytes = FHANDLE_MAX };
+	int mount_id;
+
+	if (name_to_handle_at(fd, "", &b.h, &mount_id, AT_EMPTY_PATH) < 0)
+		return -errno;
+	if (b.h.handle_bytes == 0 || b.h.handle_bytes > FHANDLE_MAX)
+		return -EOPNOTSUPP;
+	ret->type = b.h.handle_type;
+	ret->len = (uint8_t)b.h.handle_bytes;
+	memset(ret->bytes, 0, sizeof(ret->bytes));
+	memcpy(ret->bytes, b.h.f_handle, ret->len);
+	return 0;
+}
+
+int fhandle_open(int mount_fd, const struct fhandle *fh, int flags)
+{
+	union handle_buffer b = {
+		.h.handle_bytes = fh->len,
+		.h.handle_type = fh->type,
+	};
+
+	memcpy(b.h.f_handle, fh->bytes, fh->len);
+	return fd_open_handle_for_guest(mount_fd, &b.h, flags);
+}
+
+bool fhandle_equal(const struct fhandle *a, const struct fhandle *b)
+{
+	return a->type == b->type && a->len == b->len &&
+	       memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+/* syscalls: fstatfs */
+bool fhandle_fs_is_unstable(int fd)
+{
+	struct statfs sfs;
+
+	if (fstatfs(fd, &sfs) < 0)
+		return false;
+	switch ((uint32_t)sfs.f_type) {
+	case MAGIC_FUSE:
+	case MAGIC_CIFS:
+	case MAGIC_SMB2:
+	case MAGIC_EXFAT:
+	case MSDOS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case V9FS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
