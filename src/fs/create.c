@@ -69,5 +69,8 @@ int create_reply(struct fs *fs, struct request *rq, const char *name)
 		return r;
 	}
 	r = lookup_fd(fs, &rq->node, &fd, &entry);
-	return r < 0 ? r : lookup_reply(fs, rq, &entry);
+	if (r < 0)
+		return r;
+	lookup_made(fs, &rq->node, name);
+	return lookup_reply(fs, rq, &entry);
 }

@@ -3,17 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 #include "base/fd.h"
-
-/* Of file systems that <linux/magic.h> does not know. */
-#define MAGIC_FUSE 0x65735546
-#define MAGIC_CIFS 0xff534d42
-#define MAGIC_SMB2 0xfe534d42
-#define MAGIC_EXFAT 0x2011bab0
 
 /* struct file_handle ends in an array without a size. */
 union handle_buffer {
@@ -53,25 +45,4 @@ bool fhandle_equal(const struct fhandle *a, const struct fhandle *b)
 {
 	return a->type == b->type && a->len == b->len &&
 	       memcmp(a->bytes, b->bytes, a->len) == 0;
-}
-
-/* syscalls: fstatfs */
-bool fhandle_fs_is_unstable(int fd)
-{
-	struct statfs sfs;
-
-	if (fstatfs(fd, &sfs) < 0)
-		return false;
-	switch ((uint32_t)sfs.f_type) {
-	case MAGIC_FUSE:
-	case MAGIC_CIFS:
-	case MAGIC_SMB2:
-	case MAGIC_EXFAT:
-	case MSDOS_SUPER_MAGIC:
-	case SMB_SUPER_MAGIC:
-	case V9FS_MAGIC:
-		return true;
-	default:
-		return false;
-	}
 }

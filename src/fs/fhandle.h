@@ -36,11 +36,4 @@ int fhandle_open(int mount_fd, const struct fhandle *fh, int flags);
 
 bool fhandle_equal(const struct fhandle *a, const struct fhandle *b);
 
-/*
- * The file system behind @fd is one whose inode numbers cannot be trusted to
- * tell files apart, or whose handles may go stale while the file is there:
- * files in user space, network file systems of other kinds than NFS, FAT.
- */
-bool fhandle_fs_is_unstable(int fd);
-
 #endif

@@ -14,6 +14,16 @@
 
 /* A directory of another mount than the one that its name lies in is where a
  * mount begins: the guest makes one of its own of it. */
+static void fill(const struct fs *fs, const struct node_pin *dir,
+		 const struct statx *stx, uint64_t nodeid,
+		 struct fuse_entry_out *ret)
+{
+	attr_fill_entry(fs, stx, nodeid, ret);
+	if (fs->use_submounts && S_ISDIR(stx->stx_mode) &&
+	    stx->stx_mnt_id != dir->node->mnt_id)
+		ret->attr.flags |= FUSE_ATTR_SUBMOUNT;
+}
+
 int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
 	      struct fuse_entry_out *ret)
 {
@@ -25,13 +35,9 @@ int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
 	r = attr_get(fd, &stx);
 	if (r == 0)
 		r = node_enter(&fs->nodes, dir, &stx, &fd, &nodeid);
-	if (r < 0)
-		return r;
-	attr_fill_entry(fs, &stx, nodeid, ret);
-	if (fs->use_submounts && S_ISDIR(stx.stx_mode) &&
-	    stx.stx_mnt_id != dir->node->mnt_id)
-		ret->attr.flags |= FUSE_ATTR_SUBMOUNT;
-	return 0;
+	if (r == 0)
+		fill(fs, dir, &stx, nodeid, ret);
+	return r;
 }
 
 static bool is_root(const struct fs *fs, const struct statx *stx)
@@ -97,6 +103,53 @@ static int lookup_parent(struct fs *fs, const struct node_pin *dir,
 	return r;
 }
 
+static struct hint hint_for(const struct fs *fs, const struct node_pin *dir,
+			    const char *name)
+{
+	return hint_of(slots_id(&fs->nodes.slots, dir->node), name);
+}
+
+void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name)
+{
+	hints_add(&fs->hints, hint_for(fs, dir, name));
+}
+
+/* 1 if the guest knew the file already, 0 if it has to be opened to tell.
+ * syscalls: statx */
+static int lookup_known(struct fs *fs, const struct node_pin *dir,
+			const char *name, struct fuse_entry_out *ret)
+{
+	struct statx stx;
+	uint64_t nodeid;
+
+	if (statx(dir->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		  STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
+		return -errno;
+	if (!node_meet(&fs->nodes, &stx, &nodeid))
+		return 0;
+	fill(fs, dir, &stx, nodeid, ret);
+	return 1;
+}
+
+static int lookup_name(struct fs *fs, const struct node_pin *dir,
+		       const char *name, struct fuse_entry_out *ret)
+{
+	struct hint hint = hint_for(fs, dir, name);
+	int r = 0, fd;
+
+	if (hints_know(&fs->hints, hint))
+		r = lookup_known(fs, dir, name, ret);
+	if (r == 0) {
+		fd = fd_open_for_guest(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
+		r = fd < 0 ? fd : lookup_fd(fs, dir, &fd, ret);
+	}
+	if (r < 0)
+		hints_drop(&fs->hints, hint);
+	else
+		hints_add(&fs->hints, hint);
+	return r < 0 ? r : 0;
+}
+
 int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 		 struct fuse_entry_out *ret)
 {
@@ -104,10 +157,10 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 
 	if (name_is_dotdot(name))
 		return lookup_parent(fs, dir, ret);
-	if (name_is_dot(name)) /* NFS export: the node itself, of any type */
-		fd = fd_dup(dir->fd);
-	else
-		fd = fd_open_for_guest(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
+	if (!name_is_dot(name))
+		return lookup_name(fs, dir, name, ret);
+	/* NFS export: the node itself, of any type */
+	fd = fd_dup(dir->fd);
 	return fd < 0 ? fd : lookup_fd(fs, dir, &fd, ret);
 }
 

@@ -7,9 +7,10 @@
 #include "fs/share.h"
 
 /*
- * Looks @name up in @dir: opens it without following a link, takes its
- * attributes from that same descriptor and raises the guest's count of its
- * node by one. @name has been checked; "." and ".." may be among them.
+ * Looks @name up in @dir without following a link and raises the guest's count
+ * of its node by one. Attributes and node are those of one file: either it is
+ * opened and they come from that descriptor, or its numbers are those of a node
+ * that is known to keep them. @name has been checked; "." and ".." may be among them.
  * 0 or -errno.
  */
 int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
@@ -19,6 +20,10 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
  * (consumed). */
 int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
 	      struct fuse_entry_out *ret);
+
+/* @name has been made in @dir, and the guest knows it: its next lookup is that of
+ * a known name. */
+void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name);
 
 /* Takes back what a lookup gave, when its reply does not reach the guest. */
 void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry);

@@ -156,7 +156,8 @@ struct arrival {
 	uint64_t hash;
 	uint32_t shard;
 	uint16_t mode;
-	uint16_t flags; /* NODE_UNSTABLE or 0 */
+	unsigned int class; /* FSCLASS_* */
+	uint64_t size;
 	bool asked; /* for the handle, which is there if it has a length */
 	struct fhandle handle;
 	uint32_t mount; /* the entry that goes with the handle, if wanted */
@@ -176,7 +177,7 @@ static struct node *insert(struct node_table *t, struct arrival *a)
 	n->dev_major = a->key.dev_major;
 	n->dev_minor = a->key.dev_minor;
 	n->mode = a->mode & S_IFMT;
-	n->flags = a->flags;
+	n->flags = (uint16_t)(a->class << NODE_CLASS_SHIFT);
 	node_fd_put(t, n, &a->fd);
 	if (a->mount != MOUNTS_MAX) {
 		node_handle_put(n, &a->handle, a->mount);
@@ -189,14 +190,9 @@ static struct node *insert(struct node_table *t, struct arrival *a)
 	return n;
 }
 
-static uint64_t nodeid_of(const struct node_table *t, const struct node *n)
+uint64_t node_id(const struct node_table *t, const struct node *n)
 {
 	return n == t->root ? NODE_ROOT_ID : slots_id(&t->slots, n);
-}
-
-static bool by_handle_alone(const struct node *n)
-{
-	return n->handle_len && atomic_load(&n->fd) < 0;
 }
 
 /*
@@ -207,7 +203,8 @@ static int matches(const struct arrival *a, const struct node *n)
 {
 	struct fhandle fh;
 
-	if (!by_handle_alone(n) && !(n->flags & NODE_UNSTABLE && n->handle_len))
+	if (!node_by_handle_alone(n) &&
+	    !(node_class(n) & FSCLASS_UNSTABLE && n->handle_len))
 		return true;
 	if (!a->asked)
 		return -EAGAIN;
@@ -231,7 +228,7 @@ static int find_node(struct node_table *t, const struct arrival *a,
 		r = matches(a, n);
 		if (r != 0)
 			break;
-		if (by_handle_alone(n))
+		if (node_by_handle_alone(n))
 			stale = n;
 	}
 	if (r < 0)
@@ -260,9 +257,10 @@ static int enter_locked(struct node_table *t, struct arrival *a,
 	if (!n)
 		return -ENFILE;
 	/* Here is the descriptor that it had given up. */
-	if (by_handle_alone(n))
+	if (node_by_handle_alone(n))
 		node_fd_put(t, n, &a->fd);
 	n->lookups++;
+	n->size = a->size;
 	*ret = n;
 	return 0;
 }
@@ -281,11 +279,10 @@ static int prepare(struct node_table *t, const struct node_pin *dir,
 {
 	int r;
 
-	if (dir && dir->node->mnt_id == a->key.mnt_id)
-		a->flags = dir->node->flags & NODE_UNSTABLE;
-	else if (a->fd >= 0 && fhandle_fs_is_unstable(a->fd))
-		a->flags = NODE_UNSTABLE;
-	if (!(a->flags & NODE_UNSTABLE) && t->fds.mode != HANDLES_MANDATORY)
+	a->class = dir && dir->node->mnt_id == a->key.mnt_id ?
+			   node_class(dir->node) :
+			   fsclass_of(a->fd);
+	if (!(a->class & FSCLASS_UNSTABLE) && t->fds.mode != HANDLES_MANDATORY)
 		return 0;
 	ask_for_handle(a);
 	r = -EOPNOTSUPP;
@@ -311,6 +308,7 @@ int node_enter(struct node_table *t, const struct node_pin *dir,
 	       const struct statx *stx, int *fd, uint64_t *ret_nodeid)
 {
 	struct arrival a = { .key = key_from(stx), .mode = stx->stx_mode,
+			     .size = stx->stx_size,
 			     .mount = MOUNTS_MAX, .fd = fd_take(fd) };
 	pthread_mutex_t *lock;
 	struct node *n;
@@ -324,7 +322,7 @@ int node_enter(struct node_table *t, const struct node_pin *dir,
 		pthread_mutex_lock(lock);
 		r = enter_locked(t, &a, &n);
 		if (r == 0)
-			*ret_nodeid = nodeid_of(t, n);
+			*ret_nodeid = node_id(t, n);
 		pthread_mutex_unlock(lock);
 		if (r != -EAGAIN)
 			break;
@@ -354,8 +352,7 @@ struct node *node_find(struct node_table *t, const struct statx *stx)
 	return n;
 }
 
-/* The guest's node, whether it has a descriptor or not. */
-static struct node *pin(struct node_table *t, uint64_t nodeid)
+struct node *node_get(struct node_table *t, uint64_t nodeid)
 {
 	struct node *n = t->root;
 
@@ -374,7 +371,7 @@ static struct node *pin(struct node_table *t, uint64_t nodeid)
 
 int node_pin(struct node_table *t, uint64_t nodeid, struct node_pin *ret)
 {
-	struct node *n = pin(t, nodeid);
+	struct node *n = node_get(t, nodeid);
 	int fd, r = 0;
 
 	if (!n)
@@ -408,7 +405,7 @@ bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t count)
 
 	if (nodeid == NODE_ROOT_ID)
 		return false;
-	n = pin(t, nodeid);
+	n = node_get(t, nodeid);
 	if (!n)
 		return false;
 	shard = slots_index(&t->slots, n) % SLOTS_SHARDS;

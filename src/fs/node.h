@@ -24,6 +24,7 @@
 #include "base/slots.h"
 #include "config.h"
 #include "fs/fhandle.h"
+#include "fs/fsclass.h"
 #include "fs/mounts.h"
 #include "fs/node_fd.h"
 
@@ -45,6 +46,8 @@ struct node {
 	uint8_t reserved;
 	int32_t handle_type;
 	uint8_t handle[FHANDLE_MAX];
+	/* In bytes, when attributes or an end of file were last seen. */
+	_Atomic uint64_t size;
 };
 
 enum {
@@ -52,10 +55,10 @@ enum {
 	NODE_KEEP = 1,
 	/* Its file system has no handles that would do. */
 	NODE_NO_HANDLE = 2,
-	/* Numbers do not tell files apart there (fhandle_fs_is_unstable()). */
-	NODE_UNSTABLE = 4,
 	/* Another file has its key now: it is not to be found any more. */
-	NODE_UNHASHED = 8,
+	NODE_UNHASHED = 4,
+	/* Its file system's class, FSCLASS_*, begins here. */
+	NODE_CLASS_SHIFT = 8,
 };
 
 struct node_table {
@@ -104,6 +107,12 @@ static inline bool node_is_dir(const struct node_pin *p)
 	return S_ISDIR(p->node->mode);
 }
 
+/* FSCLASS_* of the file system that it lies on. */
+static inline unsigned int node_class(const struct node *n)
+{
+	return (unsigned int)n->flags >> NODE_CLASS_SHIFT;
+}
+
 /*
  * Finds or makes the node of the file behind the O_PATH descriptor *fd, whose
  * statx is @stx and which was found in @dir, and raises the guest's lookup
@@ -112,6 +121,18 @@ static inline bool node_is_dir(const struct node_pin *p)
  */
 int node_enter(struct node_table *t, const struct node_pin *dir,
 	       const struct statx *stx, int *fd, uint64_t *ret_nodeid);
+
+/*
+ * The same by numbers alone, for a file that was just seen but is not open here:
+ * true if they are those of a node that the guest holds and are known to be its.
+ */
+bool node_meet(struct node_table *t, const struct statx *stx,
+	       uint64_t *ret_nodeid);
+
+/* The size that the guest's file was last seen to have; UINT64_MAX if there is
+ * no such node. node_saw_size() tells of a new one. */
+uint64_t node_size(struct node_table *t, uint64_t nodeid);
+void node_saw_size(struct node_table *t, uint64_t nodeid, uint64_t size);
 
 /*
  * Lowers the guest's count by @n, at most to zero: what a guest says too much
@@ -132,12 +153,25 @@ void node_removal_enter(struct node_table *t, const struct node_pin *dir,
 			const char *name, struct node_removal *ret);
 void node_removal_leave(struct node_removal *r);
 
-/* For node_fd.c: the nodes' shards. */
+/* For the other node_*.c: */
 static inline pthread_mutex_t *node_lock(struct node_table *t,
 					 const struct node *n)
 {
 	return &t->slots.shard[slots_index(&t->slots, n) % SLOTS_SHARDS].lock;
 }
+
+/* Its handle is all there is behind it. */
+static inline bool node_by_handle_alone(const struct node *n)
+{
+	return n->handle_len &&
+	       atomic_load((_Atomic int32_t *)&n->fd) < 0;
+}
+
+/* What the guest calls it. */
+uint64_t node_id(const struct node_table *t, const struct node *n);
+
+/* The guest's node, pinned, whether it has a descriptor or not; or NULL. */
+struct node *node_get(struct node_table *t, uint64_t nodeid);
 
 /* The LIVE node with the numbers in @stx, pinned, or NULL. */
 struct node *node_find(struct node_table *t, const struct statx *stx);

@@ -230,7 +230,7 @@ static int prepare(struct node_table *t, struct node *n, int fd)
 	int r;
 
 	/* Handles there may go stale: only who asked for them gets them. */
-	if (n->flags & NODE_UNSTABLE && t->fds.mode == HANDLES_AUTO)
+	if (node_class(n) & FSCLASS_UNSTABLE && t->fds.mode == HANDLES_AUTO)
 		return NODE_NO_HANDLE;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_NLINK, &stx) < 0)
 		return -errno;

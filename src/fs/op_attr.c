@@ -19,6 +19,7 @@ static int reply_attr(struct fs *fs, struct request *rq)
 
 	if (r < 0)
 		return r;
+	rq->node.node->size = stx.stx_size;
 	memset(&out, 0, sizeof(out));
 	out.attr_valid = fs->cache.valid_sec;
 	out.attr_valid_nsec = fs->cache.valid_nsec;

@@ -94,8 +94,8 @@ int op_read(struct fs *fs, struct request *rq)
 		return -EINVAL;
 	/*
 	 * Goes on after a short count: that is the end of the file only if the
-	 * next read says so. It may as well hide an error, and the guest would
-	 * take it for the file's size.
+	 * file was seen to end there, or the next read says so. It may as well
+	 * hide an error, and the guest would take it for the file's size.
 	 */
 	while (left) {
 		size_t len;
@@ -104,11 +104,17 @@ int op_read(struct fs *fs, struct request *rq)
 
 		if (done < 0)
 			return (int)done;
-		if (done == 0)
+		if (done == 0) {
+			if (off > in->offset)
+				node_saw_size(&fs->nodes, rq->h.nodeid, off);
 			break;
+		}
 		reply_passed(rq, (size_t)done);
 		off += (size_t)done;
 		left -= (size_t)done;
+		if ((size_t)done < len &&
+		    node_size(&fs->nodes, rq->h.nodeid) == off)
+			break;
 	}
 	return 0;
 }

@@ -48,8 +48,10 @@ int op_release(struct fs *fs, struct request *rq)
  */
 int op_flush(struct fs *fs, struct request *rq)
 {
-	int fd = fd_dup(rq->file.fd);
+	int fd = -1;
 
+	if (node_class(rq->node.node) & FSCLASS_REMOTE)
+		fd = fd_dup(rq->file.fd);
 	lock_flush(fs, rq->h.nodeid, rq->arg.flush.lock_owner,
 		   rq->arg.flush.fh);
 	/* No descriptor left is nothing that close(2) may fail with. */

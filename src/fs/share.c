@@ -110,6 +110,8 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	if (r == 0)
 		r = nodes_init(fs, arena, cfg, &root_fd);
 	if (r == 0)
+		r = hints_init(&fs->hints);
+	if (r == 0)
 		r = handle_table_init(&fs->handles, arena);
 	if (r == 0 && (cfg->posix_lock || cfg->flock))
 		r = locks_create(fs, arena);
@@ -128,6 +130,7 @@ void fs_destroy(struct fs *fs)
 	locks_destroy(fs);
 	handle_table_destroy(&fs->handles);
 	node_table_destroy(&fs->nodes);
+	hints_destroy(&fs->hints);
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
 		pthread_mutex_destroy(&fs->append_lock[i]);
 	xattrmap_free(&fs->xattrmap);

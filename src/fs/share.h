@@ -12,6 +12,7 @@
 #include "config.h"
 #include "fs/cred.h"
 #include "fs/handle.h"
+#include "fs/hints.h"
 #include "fs/node.h"
 #include "fs/xattrmap.h"
 
@@ -45,6 +46,7 @@ struct fs_parking {
 struct fs {
 	struct node_table nodes;
 	struct handle_table handles;
+	struct hints hints; /* which names the guest knows */
 	struct locks *locks; /* NULL: the guest keeps its locks to itself */
 	struct fs_parking parking; /* set before the first request */
 	struct cache_policy cache;

@@ -54,7 +54,7 @@ static const struct fuse_op ops[] = {
 	[FUSE_REMOVEXATTR] = { "removexattr", op_removexattr, 0, 1, CRED_DAEMON,
 			       OP_NODE | OP_WRITES },
 	[FUSE_FLUSH] = { "flush", op_flush, IN(flush), 0, CRED_DAEMON,
-			 OP_FILE | OP_REDO },
+			 OP_NODE | OP_FILE | OP_REDO },
 	[FUSE_INIT] = { "init", op_init, WIRE_FUSE_INIT_IN_MIN, 0, CRED_DAEMON,
 			OP_NO_SESSION | OP_EXCLUSIVE },
 	[FUSE_OPENDIR] = { "opendir", op_opendir, IN(open), 0, CRED_DAEMON,

@@ -297,6 +297,7 @@ START_TEST(out_of_descriptors)
 	int n = 0, fds[32];
 
 	unit_write_file("f", "x", 1);
+	unit_write_file("g", "x", 1);
 	id = lookup("f");
 	ck_assert_int_eq(setrlimit_nofile(24), 0);
 	while (n < 32 && (fds[n] = fd_dup(STDERR_FILENO)) >= 0)
@@ -304,7 +305,7 @@ START_TEST(out_of_descriptors)
 	before = client_counts(&c);
 	ck_assert_int_eq(client_open(&c, id, O_RDONLY, &fh), -EMFILE);
 	ck_assert_int_eq(client_opendir(&c, ROOT, &fh), -EMFILE);
-	ck_assert_int_eq(client_lookup(&c, ROOT, "f", &other), -EMFILE);
+	ck_assert_int_eq(client_lookup(&c, ROOT, "g", &other), -EMFILE);
 	ck_assert_int_eq(client_create(&c, ROOT, "f2", O_RDWR, 0644, &other,
 				       &fh), -EMFILE);
 	client_check_counts(&c, &before);

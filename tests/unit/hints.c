@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* fs/hints: what was told is known; fs/fsclass: which file system is which. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+
+#include "base/fd.h"
+#include "fs/fsclass.h"
+#include "fs/hints.h"
+#include "unit.h"
+
+static struct hints hints;
+
+static void setup(void)
+{
+	ck_ok(hints_init(&hints));
+}
+
+static void teardown(void)
+{
+	hints_destroy(&hints);
+}
+
+START_TEST(names_are_known_until_dropped)
+{
+	static const char *const names[] = { "a", "1234567", "12345678",
+					     "123456789", "a longer name",
+					     "a longer namf" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct hint h = hint_of(7, names[i]);
+
+		must(!hints_know(&hints, h));
+		hints_add(&hints, h);
+		must(hints_know(&hints, h));
+		must(!hints_know(&hints, hint_of(8, names[i])));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		must(hints_know(&hints, hint_of(7, names[i])));
+		hints_drop(&hints, hint_of(7, names[i]));
+		must(!hints_know(&hints, hint_of(7, names[i])));
+	}
+}
+END_TEST
+
+/* Dropping a name leaves another alone that has taken its place. */
+START_TEST(places_are_shared)
+{
+	struct hint a = hint_of(1, "a"), b = a;
+
+	b.tag = a.tag + 2;
+	hints_add(&hints, a);
+	hints_add(&hints, b);
+	must(!hints_know(&hints, a));
+	hints_drop(&hints, a);
+	must(hints_know(&hints, b));
+}
+END_TEST
+
+/* Most of as many names as there are places / 8 stay known: they are spread. */
+START_TEST(names_are_spread)
+{
+	unsigned int n = HINTS_MAX / 8, known = 0;
+	char name[32];
+
+	for (unsigned int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		hints_add(&hints, hint_of(i % 100, name));
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		known += hints_know(&hints, hint_of(i % 100, name));
+	}
+	ck_assert_uint_ge(known, n / 100 * 90);
+}
+END_TEST
+
+static unsigned int class_of(const char *path)
+{
+	int fd = fd_openat(AT_FDCWD, path, O_PATH, 0);
+	unsigned int class;
+
+	must(fd >= 0);
+	class = fsclass_of(fd);
+	(void)fd_close(&fd);
+	return class;
+}
+
+START_TEST(classes)
+{
+	struct statfs sfs;
+
+	/* Not on the list. */
+	ck_assert_uint_eq(class_of("/proc"), FSCLASS_REMOTE);
+	if (statfs("/dev/shm", &sfs) == 0 && sfs.f_type == TMPFS_MAGIC)
+		ck_assert_uint_eq(class_of("/dev/shm"), FSCLASS_MEMORY);
+	if (statfs("/usr", &sfs) == 0 && sfs.f_type == EXT4_SUPER_MAGIC)
+		ck_assert_uint_eq(class_of("/usr"), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("hints");
+	TCase *tc = unit_tcase(s, "hints", 20);
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, names_are_known_until_dropped);
+	tcase_add_test(tc, places_are_shared);
+	tcase_add_test(tc, names_are_spread);
+	tc = unit_tcase(s, "classes", 20);
+	tcase_add_test(tc, classes);
+	return unit_run(s);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How many system calls each op makes on the host: the library's calls are
+ * counted on their way to the C library.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "client.h"
+
+#define ROOT FUSE_ROOT_ID
+
+static struct client c;
+static unsigned int calls;
+
+#define COUNTED(type, name, params, args)                                      \
+	type __real_##name params;                                             \
+	type __wrap_##name params;                                             \
+	type __wrap_##name params                                              \
+	{                                                                      \
+		calls++;                                                       \
+		return __real_##name args;                                     \
+	}
+
+COUNTED(int, statx, (int d, const char *p, int f, unsigned int m,
+		     struct statx *s), (d, p, f, m, s))
+COUNTED(int, close, (int fd), (fd))
+COUNTED(int, unlinkat, (int d, const char *p, int f), (d, p, f))
+COUNTED(int, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
+COUNTED(int, renameat, (int a, const char *p, int b, const char *q),
+	(a, p, b, q))
+COUNTED(ssize_t, preadv64, (int fd, const struct iovec *i, int n, off_t o),
+	(fd, i, n, o))
+COUNTED(ssize_t, pwritev64, (int fd, const struct iovec *i, int n, off_t o),
+	(fd, i, n, o))
+COUNTED(ssize_t, pwritev64v2, (int fd, const struct iovec *i, int n, off_t o,
+			       int f), (fd, i, n, o, f))
+
+int __real_openat64(int d, const char *p, int f, ...);
+int __wrap_openat64(int d, const char *p, int f, ...);
+int __wrap_openat64(int d, const char *p, int f, ...)
+{
+	mode_t mode;
+	va_list ap;
+
+	va_start(ap, f);
+	mode = va_arg(ap, mode_t);
+	va_end(ap);
+	calls++;
+	return __real_openat64(d, p, f, mode);
+}
+
+int __real_fcntl64(int fd, int cmd, ...);
+int __wrap_fcntl64(int fd, int cmd, ...);
+int __wrap_fcntl64(int fd, int cmd, ...)
+{
+	va_list ap;
+	long arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, long);
+	va_end(ap);
+	calls++;
+	return __real_fcntl64(fd, cmd, arg);
+}
+
+/* One op and the calls that it makes. */
+#define expect(op, n)                                                          \
+	do {                                                                   \
+		calls = 0;                                                     \
+		ck_ok(op);                                                     \
+		ck_assert_msg(calls == (n), "%s: %u calls, not %u", #op,       \
+			      calls, (unsigned int)(n));                       \
+	} while (0)
+
+/* client_read() and client_write() name no node. */
+static int read_node(uint64_t id, uint64_t fh, uint64_t off, uint32_t size)
+{
+	struct fuse_read_in *in;
+	struct call k;
+	int r;
+
+	call_begin(&k, FUSE_READ, id);
+	in = call_arg(&k, fuse_read_in);
+	in->fh = fh;
+	in->offset = off;
+	in->size = size;
+	calls = 0;
+	r = call_serve(&c, &k);
+	return r < 0 ? r : (int)k.body_len;
+}
+
+static int flush_node(uint64_t id, uint64_t fh)
+{
+	struct call k;
+
+	call_begin(&k, FUSE_FLUSH, id);
+	call_arg(&k, fuse_flush_in)->fh = fh;
+	return call_serve(&c, &k);
+}
+
+static int rename_root(const char *from, const char *to)
+{
+	struct call k;
+
+	call_begin(&k, FUSE_RENAME, ROOT);
+	call_arg(&k, fuse_rename_in)->newdir = ROOT;
+	call_name(&k, from);
+	call_name(&k, to);
+	return call_serve(&c, &k);
+}
+
+static void setup(void)
+{
+	client_start(&c, CACHE_AUTO);
+}
+
+static void teardown(void)
+{
+	client_stop(&c);
+}
+
+START_TEST(lookup)
+{
+	uint64_t id, again;
+
+	unit_write_file("f", "x", 1);
+	expect(client_lookup(&c, ROOT, "f", &id), 2); /* open, statx */
+	expect(client_lookup(&c, ROOT, "f", &again), 1); /* statx */
+	ck_assert_uint_eq(id, again);
+	client_forget(&c, id, 2);
+	/* Its name is known, and the file is not: one wrong guess. */
+	expect(client_lookup(&c, ROOT, "f", &id), 3);
+	expect(client_lookup(&c, ROOT, "f", &id), 1);
+	client_forget(&c, id, 2);
+}
+END_TEST
+
+START_TEST(lookup_of_what_is_not_there)
+{
+	uint64_t id;
+
+	unit_write_file("gone", "x", 1);
+	ck_ok(client_lookup(&c, ROOT, "gone", &id));
+	calls = 0;
+	ck_assert_int_eq(client_lookup(&c, ROOT, "none", &id), -ENOENT);
+	ck_assert_uint_eq(calls, 1);
+	expect(client_name(&c, FUSE_UNLINK, ROOT, "gone"), 1);
+	for (int i = 0; i < 2; i++) {
+		calls = 0;
+		ck_assert_int_eq(client_lookup(&c, ROOT, "gone", &id), -ENOENT);
+		ck_assert_uint_eq(calls, 1);
+	}
+}
+END_TEST
+
+/* A guess is no answer: the name leads elsewhere now. */
+START_TEST(lookup_of_a_name_that_was_moved)
+{
+	uint64_t a, b, now;
+	char from[128], to[128];
+
+	unit_write_file("a", "x", 1);
+	unit_write_file("b", "x", 1);
+	ck_ok(client_lookup(&c, ROOT, "a", &a));
+	ck_ok(client_lookup(&c, ROOT, "b", &b));
+	snprintf(from, sizeof(from), "%s/b", unit_dir);
+	snprintf(to, sizeof(to), "%s/a", unit_dir);
+	ck_ok(rename(from, to));
+	expect(client_lookup(&c, ROOT, "a", &now), 1);
+	ck_assert_uint_eq(now, b);
+	unit_write_file("b", "new", 3);
+	expect(client_lookup(&c, ROOT, "b", &now), 3);
+	ck_assert_uint_ne(now, a);
+	ck_assert_uint_ne(now, b);
+}
+END_TEST
+
+START_TEST(small_file)
+{
+	struct fuse_attr attr;
+	uint64_t id, fh;
+
+	unit_write_file("f", "0123456789", 10);
+	ck_ok(client_lookup(&c, ROOT, "f", &id));
+	expect(client_getattr(&c, id, &attr), 1);
+	expect(client_open(&c, id, O_RDWR, &fh), 1);
+	/* It ends where it was seen to end. */
+	ck_assert_int_eq(read_node(id, fh, 0, 64), 10);
+	ck_assert_uint_eq(calls, 1);
+	calls = 0;
+	ck_assert_int_eq(client_write(&c, fh, 10, "ABCDE", 5), 5);
+	ck_assert_uint_eq(calls, 1);
+	/* Longer than was known: the end has to be found, once. */
+	ck_assert_int_eq(read_node(id, fh, 0, 64), 15);
+	ck_assert_uint_eq(calls, 2);
+	ck_assert_int_eq(read_node(id, fh, 0, 64), 15);
+	ck_assert_uint_eq(calls, 1);
+	ck_assert_int_eq(read_node(id, fh, 2, 8), 8);
+	ck_assert_uint_eq(calls, 1);
+	expect(flush_node(id, fh), 0);
+	expect(client_release(&c, fh), 1);
+}
+END_TEST
+
+START_TEST(names)
+{
+	uint64_t id, fh;
+
+	/* open, open as a path, statx */
+	expect(client_create(&c, ROOT, "new", O_RDWR, 0644, &id, &fh), 3);
+	expect(client_lookup(&c, ROOT, "new", &id), 1);
+	expect(client_release(&c, fh), 1);
+	expect(rename_root("new", "old"), 1);
+	expect(client_name(&c, FUSE_UNLINK, ROOT, "old"), 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("op_calls");
+	TCase *tc = unit_tcase(s, "calls", 20);
+
+	unit_add_dir(tc);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, lookup);
+	tcase_add_test(tc, lookup_of_what_is_not_there);
+	tcase_add_test(tc, lookup_of_a_name_that_was_moved);
+	tcase_add_test(tc, small_file);
+	tcase_add_test(tc, names);
+	return unit_run(s);
+}
