@@ -34,7 +34,8 @@ struct config {
 	const char *tag;
 	int listen_fd; /* --fd; -1: none */
 	enum cache_mode cache;
-	double timeout; /* seconds; below 0: as the cache mode has it */
+	/* Seconds; below 0: as the cache mode has it. */
+	double entry_timeout, attr_timeout, negative_timeout;
 	enum choice readdirplus;
 	bool xattr;
 	const char *xattrmap; /* NULL: none */

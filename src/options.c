@@ -133,40 +133,75 @@ static int set_inode_file_handles(struct options *o, struct value v)
 	return r < 0 ? r : 0;
 }
 
-static int set_timeout(struct options *o, struct value v)
+static int parse_seconds(struct value v, double *ret)
 {
 	char *end;
 	double t = strtod(v.text, &end);
 
 	if (end == v.text || *end || !isfinite(t) || t < 0 || t > UINT32_MAX)
 		return wrong(v, "a number of seconds is wanted");
-	o->cfg.timeout = t;
+	*ret = t;
 	return 0;
 }
 
-static int set_readdirplus(struct options *o, struct value v)
+static int set_entry_timeout(struct options *o, struct value v)
 {
-	o->cfg.readdirplus = CHOICE_YES;
+	return parse_seconds(v, &o->cfg.entry_timeout);
+}
+
+static int set_attr_timeout(struct options *o, struct value v)
+{
+	return parse_seconds(v, &o->cfg.attr_timeout);
+}
+
+static int set_negative_timeout(struct options *o, struct value v)
+{
+	return parse_seconds(v, &o->cfg.negative_timeout);
+}
+
+static int set_timeout(struct options *o, struct value v)
+{
+	double t;
+	int r = parse_seconds(v, &t);
+
+	if (r < 0)
+		return r;
+	o->cfg.entry_timeout = t;
+	o->cfg.attr_timeout = t;
+	o->cfg.negative_timeout = t;
 	return 0;
 }
 
-static int set_no_readdirplus(struct options *o, struct value v)
-{
-	o->cfg.readdirplus = CHOICE_NO;
-	return 0;
-}
+/* Switches: what each one sets. */
+#define SWITCH(fn, field, to)                                       \
+	static int fn(struct options *o, struct value v)            \
+	{                                                           \
+		o->cfg.field = to;                                  \
+		return 0;                                           \
+	}
 
-static int set_xattr(struct options *o, struct value v)
-{
-	o->cfg.xattr = true;
-	return 0;
-}
-
-static int set_no_xattr(struct options *o, struct value v)
-{
-	o->cfg.xattr = false;
-	return 0;
-}
+SWITCH(set_readdirplus, readdirplus, CHOICE_YES)
+SWITCH(set_no_readdirplus, readdirplus, CHOICE_NO)
+SWITCH(set_xattr, xattr, true)
+SWITCH(set_no_xattr, xattr, false)
+SWITCH(set_no_posix_acl, posix_acl, AGREE_NEVER)
+SWITCH(set_no_security_label, security_label, AGREE_NEVER)
+SWITCH(set_writeback, writeback, true)
+SWITCH(set_no_writeback, writeback, false)
+SWITCH(set_allow_direct_io, allow_direct_io, true)
+SWITCH(set_no_allow_direct_io, allow_direct_io, false)
+SWITCH(set_allow_mmap, allow_mmap, true)
+SWITCH(set_posix_lock, posix_lock, true)
+SWITCH(set_no_posix_lock, posix_lock, false)
+SWITCH(set_flock, flock, true)
+SWITCH(set_no_flock, flock, false)
+SWITCH(set_readonly, readonly, true)
+SWITCH(set_killpriv_v2, killpriv_v2, CHOICE_YES)
+SWITCH(set_no_killpriv_v2, killpriv_v2, CHOICE_NO)
+SWITCH(set_announce_submounts, announce_submounts, true)
+SWITCH(set_no_announce_submounts, announce_submounts, false)
+SWITCH(set_debug, log_level, LOG_LEVEL_DEBUG)
+SWITCH(set_syslog, use_syslog, true)
 
 /* Checked here, so that it is the option that is named when it is wrong. */
 static int set_xattrmap(struct options *o, struct value v)
@@ -207,105 +242,9 @@ static int set_posix_acl(struct options *o, struct value v)
 	return set_agreement(o, v, &o->cfg.posix_acl);
 }
 
-static int set_no_posix_acl(struct options *o, struct value v)
-{
-	o->cfg.posix_acl = AGREE_NEVER;
-	return 0;
-}
-
 static int set_security_label(struct options *o, struct value v)
 {
 	return set_agreement(o, v, &o->cfg.security_label);
-}
-
-static int set_no_security_label(struct options *o, struct value v)
-{
-	o->cfg.security_label = AGREE_NEVER;
-	return 0;
-}
-
-static int set_writeback(struct options *o, struct value v)
-{
-	o->cfg.writeback = true;
-	return 0;
-}
-
-static int set_no_writeback(struct options *o, struct value v)
-{
-	o->cfg.writeback = false;
-	return 0;
-}
-
-static int set_allow_direct_io(struct options *o, struct value v)
-{
-	o->cfg.allow_direct_io = true;
-	return 0;
-}
-
-static int set_no_allow_direct_io(struct options *o, struct value v)
-{
-	o->cfg.allow_direct_io = false;
-	return 0;
-}
-
-static int set_allow_mmap(struct options *o, struct value v)
-{
-	o->cfg.allow_mmap = true;
-	return 0;
-}
-
-static int set_posix_lock(struct options *o, struct value v)
-{
-	o->cfg.posix_lock = true;
-	return 0;
-}
-
-static int set_no_posix_lock(struct options *o, struct value v)
-{
-	o->cfg.posix_lock = false;
-	return 0;
-}
-
-static int set_flock(struct options *o, struct value v)
-{
-	o->cfg.flock = true;
-	return 0;
-}
-
-static int set_no_flock(struct options *o, struct value v)
-{
-	o->cfg.flock = false;
-	return 0;
-}
-
-static int set_readonly(struct options *o, struct value v)
-{
-	o->cfg.readonly = true;
-	return 0;
-}
-
-static int set_killpriv_v2(struct options *o, struct value v)
-{
-	o->cfg.killpriv_v2 = CHOICE_YES;
-	return 0;
-}
-
-static int set_no_killpriv_v2(struct options *o, struct value v)
-{
-	o->cfg.killpriv_v2 = CHOICE_NO;
-	return 0;
-}
-
-static int set_announce_submounts(struct options *o, struct value v)
-{
-	o->cfg.announce_submounts = true;
-	return 0;
-}
-
-static int set_no_announce_submounts(struct options *o, struct value v)
-{
-	o->cfg.announce_submounts = false;
-	return 0;
 }
 
 static int add_translation(struct idmap *m, struct value v)
@@ -357,18 +296,6 @@ static int set_log_level(struct options *o, struct value v)
 	if (r >= 0)
 		o->cfg.log_level = (enum log_level)r;
 	return r < 0 ? r : 0;
-}
-
-static int set_debug(struct options *o, struct value v)
-{
-	o->cfg.log_level = LOG_LEVEL_DEBUG;
-	return 0;
-}
-
-static int set_syslog(struct options *o, struct value v)
-{
-	o->cfg.use_syslog = true;
-	return 0;
 }
 
 static int set_nothing(struct options *o, struct value v)
@@ -559,7 +486,9 @@ int options_parse(int argc, char **argv, struct options *ret)
 	ret->cfg = (struct config){
 		.listen_fd = -1,
 		.cache = CACHE_AUTO,
-		.timeout = -1,
+		.entry_timeout = -1,
+		.attr_timeout = -1,
+		.negative_timeout = -1,
 		.announce_submounts = true,
 		.thread_pool_size = -1,
 		.rlimit_nofile = -1,

@@ -47,9 +47,9 @@ void attr_fill_entry(const struct fs *fs, const struct statx *stx,
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->nodeid = nodeid;
-	ret->entry_valid = fs->cache.valid_sec;
-	ret->entry_valid_nsec = fs->cache.valid_nsec;
-	ret->attr_valid = fs->cache.valid_sec;
-	ret->attr_valid_nsec = fs->cache.valid_nsec;
+	ret->entry_valid = fs->cache.entry.sec;
+	ret->entry_valid_nsec = fs->cache.entry.nsec;
+	ret->attr_valid = fs->cache.attr.sec;
+	ret->attr_valid_nsec = fs->cache.attr.nsec;
 	attr_fill(fs, stx, &ret->attr);
 }

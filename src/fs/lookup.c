@@ -190,8 +190,8 @@ int lookup_reply(struct fs *fs, struct request *rq,
 int lookup_reply_none(struct fs *fs, struct request *rq)
 {
 	struct fuse_entry_out entry = {
-		.entry_valid = fs->cache.valid_sec,
-		.entry_valid_nsec = fs->cache.valid_nsec,
+		.entry_valid = fs->cache.negative.sec,
+		.entry_valid_nsec = fs->cache.negative.nsec,
 	};
 
 	return reply_put(rq, &entry, sizeof(entry)) ? 0 : -ERANGE;

@@ -21,8 +21,8 @@ static int reply_attr(struct fs *fs, struct request *rq)
 		return r;
 	rq->node.node->size = stx.stx_size;
 	memset(&out, 0, sizeof(out));
-	out.attr_valid = fs->cache.valid_sec;
-	out.attr_valid_nsec = fs->cache.valid_nsec;
+	out.attr_valid = fs->cache.attr.sec;
+	out.attr_valid_nsec = fs->cache.attr.nsec;
 	attr_fill(fs, &stx, &out.attr);
 	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }
@@ -71,8 +71,8 @@ int op_statx(struct fs *fs, struct request *rq)
 	if (statx(rq->node.fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT,
 		  STATX_BASIC_STATS | STATX_BTIME, &stx) < 0)
 		return -errno;
-	out.attr_valid = fs->cache.valid_sec;
-	out.attr_valid_nsec = fs->cache.valid_nsec;
+	out.attr_valid = fs->cache.attr.sec;
+	out.attr_valid_nsec = fs->cache.attr.nsec;
 	statx_fill(fs, &stx, &out.stat);
 	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }

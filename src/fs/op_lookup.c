@@ -15,9 +15,8 @@ int op_lookup(struct fs *fs, struct request *rq)
 	if (r < 0)
 		return r;
 	r = lookup_child(fs, &rq->node, rq->name[0], &entry);
-	/* That there is no such name is worth keeping as long as a name is. */
 	if (r == -ENOENT && fs->use_negative &&
-	    (fs->cache.valid_sec || fs->cache.valid_nsec))
+	    (fs->cache.negative.sec || fs->cache.negative.nsec))
 		return lookup_reply_none(fs, rq);
 	return r < 0 ? r : lookup_reply(fs, rq, &entry);
 }

@@ -13,19 +13,24 @@
 
 #define DAY_SEC 86400U
 
-/* What each cache mode means. timeout= and readdirplus override. */
+/*
+ * What each cache mode means; options override. That a name is not there is kept
+ * only where nobody but the guest makes names: to a guest that has been told of
+ * a new file by other means, a name that is a second late is not there, while
+ * one that was there before only leads to what it did a second ago.
+ */
 static const struct {
-	uint32_t valid_sec;
+	uint32_t valid_sec, negative_sec;
 	bool readdirplus;
 	uint32_t open_flags, opendir_flags;
 } modes[] = {
-	[CACHE_NEVER] = { 0, false,
+	[CACHE_NEVER] = { 0, 0, false,
 			  FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES, 0 },
-	[CACHE_METADATA] = { DAY_SEC, true,
+	[CACHE_METADATA] = { DAY_SEC, DAY_SEC, true,
 			     FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES,
 			     FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR },
-	[CACHE_AUTO] = { 1, true, 0, 0 },
-	[CACHE_ALWAYS] = { DAY_SEC, true, FOPEN_KEEP_CACHE,
+	[CACHE_AUTO] = { 1, 0, true, 0, 0 },
+	[CACHE_ALWAYS] = { DAY_SEC, DAY_SEC, true, FOPEN_KEEP_CACHE,
 			   FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR },
 };
 
@@ -34,15 +39,26 @@ int share_open(const char *path)
 	return fd_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
 }
 
+/* @option is in seconds; below 0 it was not given. */
+static struct validity validity(double option, uint32_t mode_sec)
+{
+	struct validity v = { .sec = mode_sec };
+
+	if (option >= 0) {
+		v.sec = (uint64_t)option;
+		v.nsec = (uint32_t)((option - (double)v.sec) * 1e9);
+	}
+	return v;
+}
+
 static void policy_init(struct cache_policy *p, const struct config *cfg)
 {
-	p->valid_sec = modes[cfg->cache].valid_sec;
-	p->valid_nsec = 0;
-	if (cfg->timeout >= 0) {
-		p->valid_sec = (uint64_t)cfg->timeout;
-		p->valid_nsec = (uint32_t)((cfg->timeout -
-					    (double)p->valid_sec) * 1e9);
-	}
+	uint32_t sec = modes[cfg->cache].valid_sec;
+
+	p->entry = validity(cfg->entry_timeout, sec);
+	p->attr = validity(cfg->attr_timeout, sec);
+	p->negative = validity(cfg->negative_timeout,
+			       modes[cfg->cache].negative_sec);
 	p->readdirplus = modes[cfg->cache].readdirplus;
 	if (cfg->readdirplus != CHOICE_AUTO)
 		p->readdirplus = cfg->readdirplus == CHOICE_YES;

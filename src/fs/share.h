@@ -16,10 +16,17 @@
 #include "fs/node.h"
 #include "fs/xattrmap.h"
 
+/* How long something that the guest has been told stays good. */
+struct validity {
+	uint64_t sec;
+	uint32_t nsec;
+};
+
 /* How a cache mode answers the guest's questions. Constant. */
 struct cache_policy {
-	uint64_t valid_sec; /* how long names and attributes stay good */
-	uint32_t valid_nsec;
+	struct validity entry; /* of what a name leads to */
+	struct validity attr;
+	struct validity negative; /* of there being no such name; 0: says so */
 	bool readdirplus;
 	uint32_t open_flags; /* FOPEN_* for files */
 	uint32_t opendir_flags; /* FOPEN_* for directories */

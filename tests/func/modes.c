@@ -303,13 +303,13 @@ END_TEST
 
 /* --- names that are not there --- */
 
-START_TEST(absent_names_are_kept_as_long_as_others)
+START_TEST(absent_names_are_kept_by_cache_mode)
 {
 	static const struct { const char *args[4]; uint64_t sec; uint32_t nsec; } lines[] = {
-		{ { "--cache=auto" }, 1, 0 },
 		{ { "--cache=always" }, 86400, 0 },
 		{ { "--cache=metadata" }, 86400, 0 },
 		{ { "--cache=auto", "-o", "timeout=5" }, 5, 0 },
+		{ { "--cache=auto", "--negative-timeout=0.5" }, 0, 500000000 },
 		{ { "--cache=never", "-o", "timeout=0.25" }, 0, 250000000 },
 	};
 	static const struct fuse_attr none;
@@ -339,14 +339,103 @@ START_TEST(absent_names_are_an_error_where_nothing_is_kept)
 {
 	static const char *const lines[][4] = {
 		{ "--cache=never", NULL },
-		{ "--cache=auto", "-o", "timeout=0", NULL },
+		/* what the host makes is there at once, as with the older daemons */
+		{ "--cache=auto", NULL },
+		{ "--cache=always", "-o", "timeout=0", NULL },
+		{ "--cache=metadata", "--negative-timeout=0", NULL },
 	};
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct fuse_entry_out e;
 
 		func_start_with(lines[i], NULL);
 		fails(guest_lookup(&fx.g, ROOT, "none", &e), ENOENT);
+		func_end();
+	}
+}
+END_TEST
+
+/* --- how long names and attributes are good --- */
+
+static void entry_is(const struct fuse_entry_out *e, double entry, double attr)
+{
+	ck_assert_double_eq(e->entry_valid + e->entry_valid_nsec / 1e9, entry);
+	ck_assert_double_eq(e->attr_valid + e->attr_valid_nsec / 1e9, attr);
+}
+
+/* Every reply that carries a time: LOOKUP, CREATE, MKDIR, READDIRPLUS, GETATTR, STATX. */
+static void times_are(double entry, double attr)
+{
+	struct fuse_open_out o;
+	struct fuse_entry_out e;
+	struct fuse_attr_out a;
+	struct guest_statx_out x;
+	const struct fuse_direntplus *d;
+	size_t at = 0, seen = 0;
+
+	host_text("f", "x");
+	ok(guest_lookup(&fx.g, ROOT, "f", &e));
+	entry_is(&e, entry, attr);
+	ok(guest_getattr(&fx.g, e.nodeid, GUEST_NO_FH, &a));
+	ck_assert_double_eq(a.attr_valid + a.attr_valid_nsec / 1e9, attr);
+	ok(guest_chmod(&fx.g, e.nodeid, 0600));
+	ok(guest_statx(&fx.g, e.nodeid, STATX_BASIC_STATS, &x));
+	ck_assert_double_eq(x.attr_valid + x.attr_valid_nsec / 1e9, attr);
+	ok(guest_create(&fx.g, ROOT, "new", O_RDWR, 0644, 0, &e, &o));
+	entry_is(&e, entry, attr);
+	ok(guest_mkdir(&fx.g, ROOT, "dir", 0755, 0, &e));
+	entry_is(&e, entry, attr);
+	ok(guest_opendir(&fx.g, ROOT, &o));
+
+	ssize_t n = ok(guest_readdirplus(&fx.g, ROOT, o.fh, 0, buf, sizeof(buf)));
+
+	while ((d = guest_direntplus(buf, n, &at)) != NULL) {
+		if (!d->entry_out.nodeid)
+			continue;	/* "." and ".." */
+		entry_is(&d->entry_out, entry, attr);
+		seen++;
+	}
+	ck_assert_uint_eq(seen, 3);
+}
+
+START_TEST(names_and_attributes_are_kept_by_cache_mode_and_option)
+{
+	static const struct { const char *args[5]; double entry, attr; } lines[] = {
+		{ { "--cache=never" }, 0, 0 },
+		{ { "--cache=auto" }, 1, 1 },
+		{ { "--cache=metadata" }, 86400, 86400 },
+		{ { "--cache=always" }, 86400, 86400 },
+		{ { "--cache=auto", "--entry-timeout=7.5" }, 7.5, 1 },
+		{ { "--cache=auto", "--attr-timeout=0.25" }, 1, 0.25 },
+		{ { "--cache=always", "--timeout=3", "-o", "attr_timeout=0" }, 3, 0 },
+		{ { "--entry-timeout=9", "--attr-timeout=9", "-o", "timeout=2" }, 2, 2 },
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		func_start_with(lines[i].args, NULL);
+		times_are(lines[i].entry, lines[i].attr);
+		func_end();
+	}
+}
+END_TEST
+
+START_TEST(directories_are_opened_by_cache_mode)
+{
+	static const struct { const char *arg; uint32_t flags; bool plus; } modes[] = {
+		{ "--cache=never", 0, false },
+		{ "--cache=metadata", FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, true },
+		{ "--cache=auto", 0, true },
+		{ "--cache=always", FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, true },
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		struct fuse_open_out o;
+
+		START(modes[i].arg);
+		ok(guest_opendir(&fx.g, ROOT, &o));
+		ck_assert_msg(o.open_flags == modes[i].flags, "%s: %x", modes[i].arg, o.open_flags);
+		ck_assert(!!(fx.g.agreed & FUSE_DO_READDIRPLUS) == modes[i].plus);
+		ck_assert(!!(fx.g.agreed & FUSE_READDIRPLUS_AUTO) == modes[i].plus);
 		func_end();
 	}
 }
@@ -385,8 +474,10 @@ int main(int argc, char **argv)
 	func_test(direct_io_appends);
 	func_test(direct_io_keeps_other_errors);
 	func_test(open_replies_by_cache_mode);
-	func_test(absent_names_are_kept_as_long_as_others);
+	func_test(absent_names_are_kept_by_cache_mode);
 	func_test(absent_names_are_an_error_where_nothing_is_kept);
+	func_test(names_and_attributes_are_kept_by_cache_mode_and_option);
+	func_test(directories_are_opened_by_cache_mode);
 	func_test(other_errors_of_lookup_are_errors);
 	return func_done();
 }

@@ -102,7 +102,8 @@ END_TEST
 
 START_TEST(entry_says_how_long_it_is_good)
 {
-	struct fs fs = { .cache = { .valid_sec = 86400, .valid_nsec = 5 } };
+	struct fs fs = { .cache = { .entry = { 86400, 5 },
+				   .attr = { 17, 6 } } };
 	struct statx stx = { .stx_ino = 3 };
 	struct fuse_entry_out got;
 
@@ -111,9 +112,9 @@ START_TEST(entry_says_how_long_it_is_good)
 	ck_assert_uint_eq(got.nodeid, 77);
 	ck_assert_uint_eq(got.generation, 0);
 	ck_assert_uint_eq(got.entry_valid, 86400);
-	ck_assert_uint_eq(got.attr_valid, 86400);
+	ck_assert_uint_eq(got.attr_valid, 17);
 	ck_assert_uint_eq(got.entry_valid_nsec, 5);
-	ck_assert_uint_eq(got.attr_valid_nsec, 5);
+	ck_assert_uint_eq(got.attr_valid_nsec, 6);
 	ck_assert_uint_eq(got.attr.ino, 3);
 	ck_assert_uint_eq(got.attr.mode, 0);
 }

@@ -16,7 +16,9 @@
 void client_start_bare(struct client *c, enum cache_mode cache)
 {
 	struct config cfg = { .shared_dir = unit_dir, .cache = cache,
-			      .timeout = -1 };
+			      .entry_timeout = -1,
+			      .attr_timeout = -1,
+			      .negative_timeout = -1 };
 	int root;
 
 	log_init(LOG_LEVEL_WARN, false);

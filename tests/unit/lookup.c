@@ -28,7 +28,9 @@ static const char *path_of(const char *name)
 /* unit_dir/share is what is shared; unit_dir/out lies beside it. */
 static void setup(void)
 {
-	struct config cfg = { .cache = CACHE_AUTO, .timeout = -1 };
+	struct config cfg = { .cache = CACHE_AUTO, .entry_timeout = -1,
+			      .attr_timeout = -1,
+			      .negative_timeout = -1 };
 	int root;
 
 	mkdir(path_of("share"), 0755);

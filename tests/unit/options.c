@@ -65,6 +65,13 @@ static void bad(const char *line, const char *why)
 		      c.text);
 }
 
+static void timeouts_are(double entry, double attr, double negative)
+{
+	ck_assert_double_eq(o.cfg.entry_timeout, entry);
+	ck_assert_double_eq(o.cfg.attr_timeout, attr);
+	ck_assert_double_eq(o.cfg.negative_timeout, negative);
+}
+
 #define BASE "--shared-dir=/x --socket-path=/s "
 
 START_TEST(defaults)
@@ -75,7 +82,7 @@ START_TEST(defaults)
 	ck_assert_str_eq(o.cfg.socket_path, "/s");
 	ck_assert_int_eq(o.cfg.listen_fd, -1);
 	ck_assert_int_eq(o.cfg.cache, CACHE_AUTO);
-	ck_assert(o.cfg.timeout < 0);
+	timeouts_are(-1, -1, -1);
 	ck_assert_int_eq(o.cfg.readdirplus, CHOICE_AUTO);
 	ck_assert_int_eq(o.cfg.thread_pool_size, -1);
 	ck_assert_int_eq(o.cfg.rlimit_nofile, -1);
@@ -163,7 +170,7 @@ START_TEST(lists)
 	good("--fd=3 -o source=/a,,b,cache=none,timeout=2.5");
 	ck_assert_str_eq(o.cfg.shared_dir, "/a,b");
 	ck_assert_int_eq(o.cfg.cache, CACHE_NEVER);
-	ck_assert(o.cfg.timeout > 2.4 && o.cfg.timeout < 2.6);
+	timeouts_are(2.5, 2.5, 2.5);
 	good("--fd=3 -o source=,,,,x,,");
 	ck_assert_str_eq(o.cfg.shared_dir, ",,x,");
 	good("--fd=3 -o source=/a=b");
@@ -194,6 +201,32 @@ START_TEST(lists_behind_lists)
 			ck_assert_msg(strcmp(o.cfg.shared_dir, "/the/share") == 0,
 				      "%s: %s", line, o.cfg.shared_dir);
 	}
+}
+END_TEST
+
+/* Each on its own, all at once, in both spellings; the later one wins. */
+START_TEST(timeouts)
+{
+	good(BASE "--entry-timeout=1 --attr-timeout 2.5 --negative-timeout=0");
+	timeouts_are(1, 2.5, 0);
+	good(BASE "-o entry_timeout=1,attr_timeout=2.5,negative_timeout=0");
+	timeouts_are(1, 2.5, 0);
+	good(BASE "--timeout=4");
+	timeouts_are(4, 4, 4);
+	good(BASE "--attr-timeout=9 -o timeout=4 --negative-timeout=0");
+	timeouts_are(4, 4, 0);
+	good(BASE "-o negative_timeout=7 --cache=never");
+	timeouts_are(-1, -1, 7);
+	good(BASE "--timeout=3 -o attr_timeout=1 --attr-timeout=2");
+	timeouts_are(3, 2, 3);
+	bad(BASE "--entry-timeout=", "--entry-timeout");
+	bad(BASE "--attr-timeout=-0.1", "--attr-timeout");
+	bad(BASE "--negative-timeout=never", "--negative-timeout");
+	bad(BASE "--timeout=4294967296", "--timeout");
+	bad(BASE "-o negative_timeout=1s", "negative_timeout");
+	bad(BASE "-o attr_timeout", "wants a value");
+	/* One that was refused has set none of the three. */
+	timeouts_are(-1, -1, -1);
 }
 END_TEST
 
@@ -382,6 +415,7 @@ int main(void)
 	tcase_add_test(tc, later_ones_win);
 	tcase_add_test(tc, lists);
 	tcase_add_test(tc, lists_behind_lists);
+	tcase_add_test(tc, timeouts);
 	tcase_add_test(tc, wrong_lists);
 	tcase_add_test(tc, a_list_that_is_too_long);
 	tcase_add_test(tc, what_is_missing_or_too_much);

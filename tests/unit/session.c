@@ -271,7 +271,9 @@ START_TEST(readdirplus_by_mode)
 	};
 	struct fuse_init_in in = offer(FUSE_DO_READDIRPLUS |
 				       FUSE_READDIRPLUS_AUTO);
-	struct config cfg = { .cache = want[_i].mode, .timeout = -1,
+	struct config cfg = { .cache = want[_i].mode, .entry_timeout = -1,
+			      .attr_timeout = -1,
+			      .negative_timeout = -1,
 			      .readdirplus = want[_i].choice };
 	struct fuse_init_out out;
 	int root;
@@ -284,27 +286,43 @@ START_TEST(readdirplus_by_mode)
 }
 END_TEST
 
+static void ck_validity(const struct validity *got, const struct validity *want)
+{
+	ck_assert_uint_eq(got->sec, want->sec);
+	ck_assert_uint_eq(got->nsec, want->nsec);
+}
+
 START_TEST(times_by_mode)
 {
 	static const struct {
 		enum cache_mode mode;
-		double timeout;
-		uint64_t sec;
-		uint32_t nsec;
+		double entry, attr, negative; /* options */
+		struct validity want_entry, want_attr, want_negative;
 	} want[] = {
-		{ CACHE_NEVER, -1, 0, 0 },	{ CACHE_METADATA, -1, 86400, 0 },
-		{ CACHE_AUTO, -1, 1, 0 },	{ CACHE_ALWAYS, -1, 86400, 0 },
-		{ CACHE_NEVER, 2.5, 2, 500000000 }, { CACHE_ALWAYS, 0, 0, 0 },
+		{ CACHE_NEVER, -1, -1, -1, { 0, 0 }, { 0, 0 }, { 0, 0 } },
+		{ CACHE_AUTO, -1, -1, -1, { 1, 0 }, { 1, 0 }, { 0, 0 } },
+		{ CACHE_METADATA, -1, -1, -1,
+		  { 86400, 0 }, { 86400, 0 }, { 86400, 0 } },
+		{ CACHE_ALWAYS, -1, -1, -1,
+		  { 86400, 0 }, { 86400, 0 }, { 86400, 0 } },
+		{ CACHE_NEVER, 2.5, -1, -1,
+		  { 2, 500000000 }, { 0, 0 }, { 0, 0 } },
+		{ CACHE_AUTO, -1, 0.25, 3, { 1, 0 }, { 0, 250000000 }, { 3, 0 } },
+		{ CACHE_ALWAYS, -1, 0, 0, { 86400, 0 }, { 0, 0 }, { 0, 0 } },
 	};
 	struct config cfg = { .cache = want[_i].mode,
-			      .timeout = want[_i].timeout };
+			      .entry_timeout = want[_i].entry,
+			      .attr_timeout = want[_i].attr,
+			      .negative_timeout = want[_i].negative };
+	const struct cache_policy *p = &c.fs.cache;
 	int root;
 
 	fs_destroy(&c.fs);
 	root = share_open(unit_dir);
 	ck_ok(fs_init(&c.fs, &c.arena, &cfg, &root));
-	ck_assert_uint_eq(c.fs.cache.valid_sec, want[_i].sec);
-	ck_assert_uint_eq(c.fs.cache.valid_nsec, want[_i].nsec);
+	ck_validity(&p->entry, &want[_i].want_entry);
+	ck_validity(&p->attr, &want[_i].want_attr);
+	ck_validity(&p->negative, &want[_i].want_negative);
 }
 END_TEST
 
@@ -325,6 +343,6 @@ int main(void)
 	tcase_add_test(tc, failed_init_ends_the_session);
 	tcase_add_test(tc, destroy_twice);
 	tcase_add_loop_test(tc, readdirplus_by_mode, 0, 6);
-	tcase_add_loop_test(tc, times_by_mode, 0, 6);
+	tcase_add_loop_test(tc, times_by_mode, 0, 7);
 	return unit_run(s);
 }
