@@ -48,10 +48,8 @@ static int serve(const struct config *cfg, bool *ret_in_worker)
 
 	log_init(cfg->log_level, cfg->use_syslog);
 	root_fd = share_open(cfg->shared_dir);
-	if (root_fd < 0) {
-		log_err(root_fd, "cannot share %s", cfg->shared_dir);
+	if (root_fd < 0)
 		return STATUS_FAILED;
-	}
 	if (rlimit_raise_nofile(cfg->rlimit_nofile) < 0)
 		return STATUS_FAILED;
 	keeper_block_signals();

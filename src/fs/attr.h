@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "fs/request.h"
 #include "fs/share.h"
 #include "wire/fuse.h"
 
@@ -14,6 +15,15 @@ int attr_get(int fd, struct statx *ret);
 /* As the guest sees them: with its ids. */
 void attr_fill(const struct fs *fs, const struct statx *stx,
 	       struct fuse_attr *ret);
+
+/* The replies to GETATTR and STATX. */
+void attr_fill_out(const struct fs *fs, const struct statx *stx,
+		   struct fuse_attr_out *ret);
+void attr_fill_statx(const struct fs *fs, const struct statx *stx,
+		     struct wire_fuse_statx_out *ret);
+
+/* Writes the reply to STATFS, about the file system that @fd is on. */
+int attr_reply_statfs(struct request *rq, int fd);
 
 /* An entry for a node whose lookup count has been raised. */
 void attr_fill_entry(const struct fs *fs, const struct statx *stx,

@@ -8,6 +8,7 @@
 #include "fs/attr.h"
 #include "fs/lock.h"
 #include "fs/name.h"
+#include "fs/single.h"
 
 /* Directories above each other that ".." is willing to walk. */
 #define DEPTH_MAX 4096
@@ -155,6 +156,8 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 {
 	int fd;
 
+	if (single_is_root(fs, dir))
+		return single_lookup(fs, dir, name, ret);
 	if (name_is_dotdot(name))
 		return lookup_parent(fs, dir, ret);
 	if (!name_is_dot(name))

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -20,10 +19,7 @@ static int reply_attr(struct fs *fs, struct request *rq)
 	if (r < 0)
 		return r;
 	rq->node.node->size = stx.stx_size;
-	memset(&out, 0, sizeof(out));
-	out.attr_valid = fs->cache.attr.sec;
-	out.attr_valid_nsec = fs->cache.attr.nsec;
-	attr_fill(fs, &stx, &out.attr);
+	attr_fill_out(fs, &stx, &out);
 	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }
 
@@ -32,48 +28,16 @@ int op_getattr(struct fs *fs, struct request *rq)
 	return reply_attr(fs, rq);
 }
 
-static struct wire_fuse_sx_time sx_time(const struct statx_timestamp *t)
-{
-	return (struct wire_fuse_sx_time){ .tv_sec = t->tv_sec,
-					   .tv_nsec = t->tv_nsec };
-}
-
-static void statx_fill(const struct fs *fs, const struct statx *stx,
-		       struct wire_fuse_statx *ret)
-{
-	ret->mask = stx->stx_mask & (STATX_BASIC_STATS | STATX_BTIME);
-	ret->blksize = stx->stx_blksize;
-	ret->attributes = stx->stx_attributes;
-	ret->attributes_mask = stx->stx_attributes_mask;
-	ret->nlink = stx->stx_nlink;
-	ret->uid = idmap_to_guest(&fs->uids, stx->stx_uid);
-	ret->gid = idmap_to_guest(&fs->gids, stx->stx_gid);
-	ret->mode = stx->stx_mode;
-	ret->ino = stx->stx_ino;
-	ret->size = stx->stx_size;
-	ret->blocks = stx->stx_blocks;
-	ret->atime = sx_time(&stx->stx_atime);
-	ret->btime = sx_time(&stx->stx_btime);
-	ret->ctime = sx_time(&stx->stx_ctime);
-	ret->mtime = sx_time(&stx->stx_mtime);
-	ret->rdev_major = stx->stx_rdev_major;
-	ret->rdev_minor = stx->stx_rdev_minor;
-	ret->dev_major = stx->stx_dev_major;
-	ret->dev_minor = stx->stx_dev_minor;
-}
-
 /* syscalls: statx */
 int op_statx(struct fs *fs, struct request *rq)
 {
-	struct wire_fuse_statx_out out = { 0 };
+	struct wire_fuse_statx_out out;
 	struct statx stx;
 
 	if (statx(rq->node.fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT,
 		  STATX_BASIC_STATS | STATX_BTIME, &stx) < 0)
 		return -errno;
-	out.attr_valid = fs->cache.attr.sec;
-	out.attr_valid_nsec = fs->cache.attr.nsec;
-	statx_fill(fs, &stx, &out.stat);
+	attr_fill_statx(fs, &stx, &out);
 	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }
 
@@ -200,25 +164,7 @@ int op_setattr(struct fs *fs, struct request *rq)
 	return r < 0 ? r : reply_attr(fs, rq);
 }
 
-/* syscalls: fstatfs */
 int op_statfs(struct fs *fs, struct request *rq)
 {
-	struct fuse_statfs_out out;
-	struct statvfs sv;
-
-	if (fstatvfs(rq->node.fd, &sv) < 0)
-		return -errno;
-	memset(&out, 0, sizeof(out));
-	out.st.blocks = sv.f_blocks;
-	out.st.bfree = sv.f_bfree;
-	out.st.bavail = sv.f_bavail;
-	out.st.files = sv.f_files;
-	out.st.ffree = sv.f_ffree;
-	/* The blocks above are counted in f_frsize; many programs multiply them
-	 * by the block size instead, which on network file systems is that of a
-	 * transfer. */
-	out.st.bsize = (uint32_t)sv.f_frsize;
-	out.st.frsize = (uint32_t)sv.f_frsize;
-	out.st.namelen = (uint32_t)sv.f_namemax;
-	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
+	return attr_reply_statfs(rq, rq->node.fd);
 }

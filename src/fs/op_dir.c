@@ -17,18 +17,12 @@
 #include "base/checked.h"
 #include "base/fd.h"
 #include "fs/attr.h"
+#include "fs/dirent.h"
 #include "fs/lookup.h"
 #include "fs/name.h"
 #include "fs/op.h"
 #include "fs/open.h"
-
-struct linux_dirent64 {
-	uint64_t d_ino;
-	int64_t d_off; /* cookie of the entry after this one */
-	uint16_t d_reclen;
-	uint8_t d_type;
-	char d_name[];
-};
+#include "fs/single.h"
 
 int op_opendir(struct fs *fs, struct request *rq)
 {
@@ -68,13 +62,16 @@ static size_t getdents_size(size_t room, bool plus)
 }
 
 /* Dir lock held. syscalls: lseek getdents64 */
-static long read_entries(struct request *rq, uint64_t cookie, size_t size)
+static long read_entries(const struct fs *fs, struct request *rq,
+			 uint64_t cookie, size_t size)
 {
 	struct handle *h = rq->file.handle;
 	long n;
 
 	if (cookie > INT64_MAX)
 		return -EINVAL;
+	if (single_is_root(fs, &rq->node))
+		return single_entries(fs, cookie, rq->scratch.dirents, size);
 	if (h->dir_pos != (off_t)cookie) {
 		h->dir_pos = -1;
 		if (lseek(rq->file.fd, (off_t)cookie, SEEK_SET) < 0)
@@ -121,10 +118,11 @@ static void look_up_entry(struct fs *fs, struct request *rq,
 }
 
 /* Nothing of what lies above the share: the root is its own parent. */
-static uint64_t entry_ino(const struct request *rq,
+static uint64_t entry_ino(const struct fs *fs, const struct request *rq,
 			  const struct linux_dirent64 *d)
 {
-	if (node_is_root(&rq->node) && name_is_dotdot(d->d_name))
+	if (node_is_root(&rq->node) && !fs->single &&
+	    name_is_dotdot(d->d_name))
 		return rq->node.node->ino;
 	return d->d_ino;
 }
@@ -136,7 +134,7 @@ static bool put_entry(struct fs *fs, struct request *rq,
 	size_t namelen = strlen(d->d_name);
 	size_t need = padded(namelen) +
 		      (plus ? FUSE_NAME_OFFSET_DIRENTPLUS - FUSE_NAME_OFFSET : 0);
-	uint64_t ino = entry_ino(rq, d);
+	uint64_t ino = entry_ino(fs, rq, d);
 
 	if (reply_room(rq) < need)
 		return false;
@@ -161,7 +159,7 @@ static int read_dir(struct fs *fs, struct request *rq, bool plus)
 	/* The size is what the guest wants at most, not only what it has room
 	 * for. */
 	iobuf_limit(&rq->out, rq->arg.read.size);
-	n = read_entries(rq, cookie, getdents_size(reply_room(rq), plus));
+	n = read_entries(fs, rq, cookie, getdents_size(reply_room(rq), plus));
 	if (n <= 0)
 		return (int)n;
 	while (n > 0 && room) {

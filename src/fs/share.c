@@ -8,7 +8,9 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "fs/attr.h"
 #include "fs/lock.h"
+#include "fs/single.h"
 #include "wire/fuse.h"
 
 #define DAY_SEC 86400U
@@ -36,7 +38,24 @@ static const struct {
 
 int share_open(const char *path)
 {
-	return fd_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0);
+	_cleanup_close_ int fd = fd_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY,
+					   0);
+	struct statx stx;
+	int r;
+
+	if (fd == -ENOTDIR)
+		fd = fd_openat(AT_FDCWD, path, O_PATH, 0);
+	if (fd < 0)
+		return log_err(fd, "cannot share %s", path);
+	r = attr_get(fd, &stx);
+	if (r < 0)
+		return log_err(r, "cannot share %s", path);
+	if (!S_ISDIR(stx.stx_mode) && !S_ISREG(stx.stx_mode)) {
+		log_error("cannot share %s: it is neither a directory nor a regular file",
+			  path);
+		return -EINVAL;
+	}
+	return fd_take(&fd);
 }
 
 /* @option is in seconds; below 0 it was not given. */
@@ -87,12 +106,14 @@ static int map_init(struct fs *fs, const struct config *cfg)
 	return fs->capability_name ? 0 : -ENOMEM;
 }
 
+/* One file has its descriptor, and nobody needs another. */
 static int nodes_init(struct fs *fs, const struct arena *arena,
 		      const struct config *cfg, int *root_fd)
 {
-	int r = node_table_init(&fs->nodes, arena, cfg->handles, root_fd);
+	enum handle_mode mode = fs->single ? HANDLES_NEVER : cfg->handles;
+	int r = node_table_init(&fs->nodes, arena, mode, root_fd);
 
-	if (r < 0 && cfg->handles == HANDLES_MANDATORY)
+	if (r < 0 && mode == HANDLES_MANDATORY)
 		return log_err(r, "--inode-file-handles=mandatory: no file handles (they need CAP_DAC_READ_SEARCH and a file system that has them)");
 	return r;
 }
@@ -124,6 +145,8 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	if (r == 0)
 		r = cred_base_init(&fs->cred);
 	if (r == 0)
+		r = single_init(fs, cfg->shared_dir, &root_fd);
+	if (r == 0)
 		r = nodes_init(fs, arena, cfg, &root_fd);
 	if (r == 0)
 		r = hints_init(&fs->hints);
@@ -147,6 +170,7 @@ void fs_destroy(struct fs *fs)
 	handle_table_destroy(&fs->handles);
 	node_table_destroy(&fs->nodes);
 	hints_destroy(&fs->hints);
+	single_destroy(fs);
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
 		pthread_mutex_destroy(&fs->append_lock[i]);
 	xattrmap_free(&fs->xattrmap);

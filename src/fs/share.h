@@ -35,6 +35,7 @@ struct cache_policy {
 #define FS_APPEND_LOCKS 64U
 
 struct locks;
+struct single;
 struct request_token;
 
 /*
@@ -55,6 +56,7 @@ struct fs {
 	struct handle_table handles;
 	struct hints hints; /* which names the guest knows */
 	struct locks *locks; /* NULL: the guest keeps its locks to itself */
+	struct single *single; /* NULL: the share is a directory */
 	struct fs_parking parking; /* set before the first request */
 	struct cache_policy cache;
 	struct cred_base cred; /* who the daemon is */
@@ -82,8 +84,9 @@ struct fs {
 };
 
 /*
- * Opens the directory that is to be shared. Returns an O_PATH descriptor that
- * the caller owns, or -errno. Before anything is closed off; logs nothing.
+ * Opens the directory, or the regular file, that is to be shared. Returns an
+ * O_PATH descriptor that the caller owns, or -errno after a line in the log.
+ * Before anything is closed off.
  */
 int share_open(const char *path);
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "fs/cred.h"
+#include "fs/single.h"
 #include "fuse/decode.h"
 #include "fuse/optable.h"
 
@@ -78,6 +79,14 @@ static int enter_cred(const struct fs *fs, const struct request *rq,
 	return 0;
 }
 
+/* The directory that is made up for a share of one file is nobody's to change. */
+static int run(struct fs *fs, struct request *rq)
+{
+	if (!single_is_root(fs, &rq->node))
+		return rq->op->fn(fs, rq);
+	return rq->op->flags & OP_WRITES ? -EPERM : single_serve(fs, rq);
+}
+
 static int act(struct fs *fs, struct request *rq)
 {
 	struct cred_scope scope = { 0 };
@@ -90,7 +99,7 @@ static int act(struct fs *fs, struct request *rq)
 				rq->h.unique);
 		atomic_store_explicit(&rq->acting, rq->h.opcode,
 				      memory_order_relaxed);
-		r = rq->op->fn(fs, rq);
+		r = run(fs, rq);
 		atomic_store_explicit(&rq->acting, 0, memory_order_relaxed);
 		cred_leave(&scope);
 	}

@@ -223,9 +223,16 @@ START_TEST(lookups_race)
 }
 END_TEST
 
-START_TEST(share_must_be_a_directory)
+START_TEST(share_is_a_directory_or_a_file)
 {
-	ck_assert_int_eq(share_open(path_of("share/file")), -ENOTDIR);
+	_cleanup_close_ int dir = share_open(path_of("share"));
+	_cleanup_close_ int file = share_open(path_of("share/file"));
+
+	ck_assert_int_ge(dir, 0);
+	ck_assert_int_ge(file, 0);
+	log_init(LOG_LEVEL_OFF, false);
+	ck_assert_int_eq(share_open("/dev/null"), -EINVAL);
+	ck_assert_int_eq(share_open(path_of("share/file/")), -ENOTDIR);
 	ck_assert_int_eq(share_open(path_of("nowhere")), -ENOENT);
 	ck_assert_int_eq(share_open(""), -ENOENT);
 }
@@ -247,6 +254,6 @@ int main(void)
 	tcase_add_test(tc, new_file_is_a_new_node);
 	tcase_add_test(tc, descriptor_becomes_a_node);
 	tcase_add_test(tc, lookups_race);
-	tcase_add_test(tc, share_must_be_a_directory);
+	tcase_add_test(tc, share_is_a_directory_or_a_file);
 	return unit_run(s);
 }
