@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/sysmacros.h>
+#include <sys/mount.h>
 #include <sys/xattr.h>
 
 #include "func.h"
@@ -512,6 +513,32 @@ START_TEST(acls_are_hidden_and_refused_if_not_agreed)
 END_TEST
 
 /* A map that leaves the names as they are changes nothing about that. */
+START_TEST(where_the_host_has_none_a_file_has_none)
+{
+	struct daemon_opts o = { .args = (const char *[]){ "--posix-acl=always", NULL } };
+
+	ok(daemon_prepare(&fx.d));
+	host(mkdir(host_path("proc"), 0755));
+	host_mount("proc", "proc");
+	ok(daemon_spawn(&fx.d, &o));
+	func_connect(NULL);
+	func_init_session();
+
+	uint64_t n = func_node("proc/version");
+
+	ck_assert_int_eq(getxattr(host_path("proc/version"), ACCESS, buf, 100), -1);
+	ck_assert_int_eq(errno, EOPNOTSUPP);
+	/* any other error keeps the guest's users out */
+	fails(guest_getxattr(&fx.g, n, ACCESS, buf, 100), ENODATA);
+	fails(guest_getxattr(&fx.g, func_node("proc"), DEFAULT, NULL, 0), ENODATA);
+	fails(guest_getxattr(&fx.g, n, "user.a", buf, 100), EOPNOTSUPP);
+	/* to set one is an error as ever */
+	fails(guest_setxattr(&fx.g, n, ACCESS, "\2\0\0\0", 4, 0), EOPNOTSUPP);
+	host(umount2(host_path("proc"), MNT_DETACH));
+	func_end();
+}
+END_TEST
+
 START_TEST(a_map_does_not_bring_them_back)
 {
 	func_start_with((const char *[]){ "--xattrmap=:map:trusted.:user.virtiofs.:", NULL },
@@ -563,6 +590,7 @@ int main(int argc, char **argv)
 	func_test(bad_acls_are_refused_as_on_the_host);
 	func_test(the_sgid_bit_goes_when_the_guest_says_so);
 	func_test(acls_are_hidden_and_refused_if_not_agreed);
+	func_test(where_the_host_has_none_a_file_has_none);
 	func_test(a_map_does_not_bring_them_back);
 	func_test(a_map_that_takes_everything_takes_no_acls);
 	return func_done();
