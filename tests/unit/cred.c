@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -277,6 +278,18 @@ START_TEST(daemon_with_capabilities_but_no_root)
 }
 END_TEST
 
+/* A thread that cannot become the daemon again must not serve anybody. */
+START_TEST(failure_to_come_back_is_fatal)
+{
+	struct cred_scope s;
+
+	ck_ok(cred_enter_caller(&s, &base, 1234, 1234, NULL));
+	base.uid = 4321;
+	cred_leave(&s);
+	exit(0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("cred");
@@ -292,5 +305,8 @@ int main(void)
 	tcase_add_test(tc, threads_change_alone);
 	tcase_add_test(tc, daemon_without_rights);
 	tcase_add_loop_test(tc, daemon_with_capabilities_but_no_root, 0, 6);
+	if (is_root())
+		tcase_add_test_raise_signal(tc, failure_to_come_back_is_fatal,
+					    SIGABRT);
 	return unit_run(s);
 }

@@ -3,9 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -335,6 +340,39 @@ START_TEST(renames)
 END_TEST
 
 /* overlayfs on top needs it: a character device 0,0 where the name was. */
+/* Kernels and file systems without renameat2(2), as far as the program can tell.
+ * The filter is the test's process's own. */
+static void refuse_renameat2(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+
+	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+START_TEST(renames_without_the_call_that_takes_flags)
+{
+	unit_write_file("old", "old", 3);
+	unit_write_file("new", "new", 3);
+	refuse_renameat2();
+	ck_assert_int_eq(do_rename(ROOT, "old", ROOT, "new", RENAME_NOREPLACE),
+			 -EINVAL);
+	ck_assert_int_eq(do_rename(ROOT, "old", ROOT, "new", RENAME_EXCHANGE),
+			 -EINVAL);
+	ck_assert(exists("old") && exists("new"));
+	/* Without flags it is not needed. */
+	ck_ok(do_rename(ROOT, "old", ROOT, "new", 0));
+	ck_assert(!exists("old") && exists("new"));
+}
+END_TEST
+
 START_TEST(whiteout)
 {
 	int r;
@@ -478,6 +516,7 @@ int main(void)
 	tcase_add_test(tc, symlinks);
 	tcase_add_test(tc, hard_links);
 	tcase_add_test(tc, renames);
+	tcase_add_test(tc, renames_without_the_call_that_takes_flags);
 	tcase_add_test(tc, whiteout);
 	tcase_add_test(tc, removed_file_is_still_a_node);
 	tcase_add_loop_test(tc, new_names_belong_to_the_caller, 0, 4);
