@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the design says about the sources and a compiler does not check.
 
-Usage: lint.py CHECK SOURCE_ROOT [COMPILER...]
+Usage: lint.py CHECK SOURCE_ROOT [COMPILER...|FILE]
 
 Each check prints what breaks it, one line a finding, and exits with 1 if there
 is any. Exceptions stand in the tables below, each with its reason; one that is
 no longer needed is a finding, too.
 """
 import concurrent.futures
+import json
 import os
 import re
 import subprocess
@@ -250,6 +251,71 @@ def check_lengths(tree):
     tree.unused(LENGTH_EXCEPTIONS)
 
 
+def options(tree):
+    """The names in options.def: those with --, and those in -o lists."""
+    rows = re.findall(r'^(OPT|SUBOPT)\("([\w-]+)"', tree.read('options.def'), re.M)
+    return ([name for kind, name in rows if kind == 'OPT'],
+            [name for kind, name in rows if kind == 'SUBOPT'])
+
+
+def check_manual(tree):
+    """The manual has every option, and none that is not there."""
+    with open(os.path.join(tree.root, '../doc/virtiofsd.1'), encoding='utf-8') as f:
+        text = f.read().replace('\\-', '-')
+    longs, subs = options(tree)
+    named = set(re.findall(r'--([a-z][a-z0-9-]*)', text))
+    for name in sorted(set(longs) - named):
+        tree.say('doc/virtiofsd.1', f'--{name} is missing')
+    for name in sorted(named - set(longs)):
+        tree.say('doc/virtiofsd.1', f'--{name} is no option')
+    start = text.index('options= ')
+    listed = set(re.findall(r'[a-z_0-9]+', text[start:text.index('\n.SH', start)]))
+    for name in subs:
+        if name not in listed and not (name.startswith('no_') and name[3:] in listed):
+            tree.say('doc/virtiofsd.1', f'-o {name} is missing')
+
+
+def check_json(tree, path):
+    """What VMM managers read names the program by its whole path."""
+    with open(path, encoding='utf-8') as f:
+        found = json.load(f)
+    if found.get('type') != 'fs':
+        tree.say(path, 'its type is not "fs"')
+    if not re.fullmatch(r'/.*/virtiofsd', found.get('binary', '')):
+        tree.say(path, 'no whole path of the program')
+    if set(found) - {'description', 'type', 'binary'}:
+        tree.say(path, 'more than the format has')
+
+
+def runs(tests, suite, area, name):
+    """Whether there is such a test, and something that runs it."""
+    path = os.path.join(tests, suite, area + ('.py' if suite == 'guest' else '.c'))
+    if not os.path.exists(path):
+        return False
+    with open(path, encoding='utf-8') as f:
+        text = f.read()
+    if suite == 'guest':
+        return re.search(rf'^def {name}\(', text, re.M)
+    return re.search(rf'^START_TEST\({name}\)', text, re.M) and \
+        re.search(rf'(func_test(_long)?\(|tcase_add_\w+\(tc,\s*){name}\b', text)
+
+
+def check_behaviours(tree):
+    """The tests that tests/README.md names are there."""
+    tests = os.path.join(tree.root, '../tests')
+    with open(os.path.join(tests, 'README.md'), encoding='utf-8') as f:
+        text = f.read()
+    found = re.findall(r'`(unit|func|guest)/(\w+):(\w+)`', text.split('\n### ', 1)[1])
+    if len(found) != len(re.findall(r'`\w+/\w+:', text.split('\n### ', 1)[1])):
+        tree.say('tests/README.md', 'names a test in a way that is not understood')
+    for suite, area, name in found:
+        if not runs(tests, suite, area, name):
+            tree.say('tests/README.md', f'there is no {suite}/{area}:{name}')
+    for name in re.findall(r'`lint:(\w+)`', text):
+        if name not in CHECKS:
+            tree.say('tests/README.md', f'there is no lint:{name}')
+
+
 CHECKS = {
     'layers': check_layers,
     'headers': check_headers,
@@ -258,6 +324,9 @@ CHECKS = {
     'allocations': check_allocations,
     'licences': check_licences,
     'lengths': check_lengths,
+    'manual': check_manual,
+    'json': check_json,
+    'behaviours': check_behaviours,
 }
 
 
@@ -269,6 +338,8 @@ def main():
         sys.exit(f'{sys.argv[2]}: no sources')
     if sys.argv[1] == 'headers':
         check_headers(tree, sys.argv[3:] or ['cc'])
+    elif sys.argv[1] == 'json':
+        check_json(tree, sys.argv[3])
     else:
         CHECKS[sys.argv[1]](tree)
     for line in tree.found:
