@@ -107,18 +107,22 @@ static bool hung_up(const struct device *dev)
 	       p.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-/* There is no way back from here: the memory that the request works on is to
- * change. If the front-end gives up meanwhile, the keeper ends it all. */
+/* The control thread waits for another one and there is no way back. If the
+ * front-end gives up meanwhile, the keeper ends it all. */
+static void waits_long(const struct device *dev)
+{
+	if (hung_up(dev) && dev->on_hang_up)
+		dev->on_hang_up();
+}
+
+/* The memory that a request works on is to change. */
 static void wait_outside(struct worker *w)
 {
-	const struct device *dev = w->dev;
-
 	while (gate_wait(&w->gate, SLOW_STOP_MS) < 0) {
 		log_warn("queue %u: still waiting for a request to end (opcode %u)",
 			 w->queue.index,
 			 (unsigned int)atomic_load(&w->slot->rq.acting));
-		if (hung_up(dev) && dev->on_hang_up)
-			dev->on_hang_up();
+		waits_long(w->dev);
 	}
 }
 
@@ -184,6 +188,8 @@ static void run_exclusives(struct device *dev)
 		c->start_no = w->queue.record->start_no;
 		atomic_store(&c->record->phase, INFLIGHT_TAKEN);
 		worker_run_exclusive(w);
+		while (worker_wait_told(w, SLOW_STOP_MS) < 0)
+			waits_long(dev);
 	}
 }
 

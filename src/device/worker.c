@@ -37,8 +37,11 @@ static struct request *bind(struct worker *w)
 	return rq;
 }
 
-/* Every completion is offered to the guest at once; its event index says
- * whether it wants to be told. */
+/*
+ * Every completion is offered to the guest at once; its event index says
+ * whether it wants to be told. Telling it is up to the queue's own thread: a
+ * front-end may have given a descriptor that blocks whoever writes to it.
+ */
 static void finish(struct worker *w, int len)
 {
 	if (queue_push(&w->queue, &w->slot->chain, (uint32_t)len))
@@ -72,7 +75,7 @@ static int serve_one(struct worker *w)
 		return r;
 	r = fuse_serve(w->dev->session, bind(w));
 	if (r == REQUEST_EXCLUSIVE) {
-		atomic_store(&w->exclusive, 1);
+		atomic_store(&w->exclusive, EXCLUSIVE_WAITS);
 		return r;
 	}
 	if (r != REQUEST_PARKED)
@@ -84,6 +87,8 @@ static int serve_one(struct worker *w)
  * kick, or the gate closes. */
 static void serve_ring(struct worker *w)
 {
+	if (atomic_exchange(&w->tell_anyway, false))
+		queue_notify_anyway(&w->queue);
 	queue_disarm(&w->queue);
 	do {
 		int r = 1;
@@ -101,8 +106,14 @@ static void wait_exclusive(struct worker *w)
 	if (!atomic_load(&w->exclusive))
 		return;
 	device_call_control(w->dev);
-	while (atomic_load(&w->exclusive) && !atomic_load(&w->stop))
-		futex_wait(&w->exclusive, 1, 0);
+	while (atomic_load(&w->exclusive) == EXCLUSIVE_WAITS &&
+	       !atomic_load(&w->stop))
+		futex_wait(&w->exclusive, EXCLUSIVE_WAITS, 0);
+	if (atomic_load(&w->exclusive) != EXCLUSIVE_DONE)
+		return;
+	queue_notify(&w->queue);
+	atomic_store(&w->exclusive, EXCLUSIVE_NONE);
+	futex_wake(&w->exclusive);
 }
 
 /*
@@ -165,10 +176,18 @@ void worker_run_exclusive(struct worker *w)
 	struct request *rq = &w->slot->rq;
 
 	rq->queue_size = device_request_queue_size(w->dev);
-	finish(w, fuse_serve_exclusive(w->dev->session, rq));
-	atomic_store(&w->exclusive, 0);
-	futex_wake(&w->exclusive);
+	queue_push(&w->queue, &w->slot->chain,
+		   (uint32_t)fuse_serve_exclusive(w->dev->session, rq));
 	worker_wake(w);
+	atomic_store(&w->exclusive, EXCLUSIVE_DONE);
+	futex_wake(&w->exclusive);
+}
+
+int worker_wait_told(struct worker *w, unsigned int ms)
+{
+	if (atomic_load(&w->exclusive) == EXCLUSIVE_DONE)
+		futex_wait(&w->exclusive, EXCLUSIVE_DONE, ms);
+	return atomic_load(&w->exclusive) == EXCLUSIVE_DONE ? -ETIMEDOUT : 0;
 }
 
 /* syscalls: write */
@@ -275,7 +294,7 @@ void worker_stop(struct worker *w)
 {
 	atomic_store(&w->stop, 1);
 	gate_close(&w->gate);
-	atomic_store(&w->exclusive, 0);
+	atomic_store(&w->exclusive, EXCLUSIVE_NONE);
 	futex_wake(&w->exclusive);
 	worker_wake(w);
 }

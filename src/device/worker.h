@@ -24,6 +24,12 @@ struct slot {
 	struct iovec iov[CHAIN_IOV_MAX];
 };
 
+enum worker_exclusive {
+	EXCLUSIVE_NONE,
+	EXCLUSIVE_WAITS, /* for the control thread */
+	EXCLUSIVE_DONE, /* is on the used ring: the thread tells the guest */
+};
+
 struct worker {
 	struct queue queue;
 	struct gate gate;
@@ -41,9 +47,10 @@ struct worker {
 		MEMORY_IN_DOUBT, /* kicked, and the ring is as if never used */
 		MEMORY_CHECKED,
 	} memory; /* the thread's own */
-	/* 1: the slot holds a request that the control thread has to carry out;
-	 * the thread waits for 0. */
-	_Atomic uint32_t exclusive;
+	/* The slot holds a request that the control thread has to carry out ... */
+	_Atomic uint32_t exclusive; /* enum worker_exclusive */
+	/* The guest is to be told of what is on the used ring by now. */
+	atomic_bool tell_anyway;
 	_Atomic uint32_t stop;
 };
 
@@ -70,8 +77,11 @@ int worker_set_kick(struct worker *w, int *fd);
 /* Makes the thread look at its gate and its ring. Any thread. */
 void worker_wake(struct worker *w);
 
-/* Carries out the decoded request in the slot. Control thread, all gates
- * closed. */
+/* Carries out the decoded request in the slot; the thread then tells the guest.
+ * Control thread, all gates closed. */
 void worker_run_exclusive(struct worker *w);
+
+/* Waits until it has, at most @ms: 0 or -ETIMEDOUT. */
+int worker_wait_told(struct worker *w, unsigned int ms);
 
 #endif

@@ -161,11 +161,10 @@ int on_set_vring_call(struct server *s, struct msg *m)
 		return r;
 	device_hold(s->dev, w);
 	queue_set_fd(&w->queue.record->call_fd, &fd);
-	r = update(s, w);
 	/* What was completed before had nobody to tell. */
-	if (r == 0)
-		queue_notify_anyway(&w->queue);
-	return r;
+	if (w->queue.mapped)
+		atomic_store(&w->tell_anyway, true);
+	return update(s, w);
 }
 
 int on_set_vring_err(struct server *s, struct msg *m)
