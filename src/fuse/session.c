@@ -21,6 +21,9 @@
  * for: the queue is the limit, not this. */
 #define BACKGROUND_MAX 65535U
 
+/* The log says so often why an INIT is refused. */
+#define REFUSALS_SAID 10U
+
 /* Answered whenever they are offered. */
 #define FLAGS_ALWAYS                                                           \
 	((uint64_t)(FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS |                   \
@@ -40,6 +43,7 @@ void session_init(struct session *s, struct fs *fs, struct session_record *rec)
 {
 	s->fs = fs;
 	s->record = rec;
+	s->refused = 0;
 }
 
 void session_end(struct session *s)
@@ -100,9 +104,20 @@ static uint64_t agree(const struct fs *fs, const struct fuse_init_in *in)
 	return offered & ours;
 }
 
-/* What the operator insists on must be there. */
-static int check_agreed(const struct fs *fs, uint64_t flags)
+/* Whether to say why an INIT is refused: a guest may send them without end, and
+ * has no business to fill the host's disk with log. */
+static bool say_refused(struct session *s)
 {
+	if (s->refused == REFUSALS_SAID)
+		return false;
+	s->refused++;
+	return true;
+}
+
+/* What the operator insists on must be there. */
+static int check_agreed(struct session *s, uint64_t flags)
+{
+	const struct fs *fs = s->fs;
 	const char *missing = NULL;
 
 	if (fs->posix_acl == AGREE_ALWAYS && !(flags & FUSE_POSIX_ACL))
@@ -111,7 +126,8 @@ static int check_agreed(const struct fs *fs, uint64_t flags)
 		missing = "security labels (--security-label=auto would go on without)";
 	if (!missing)
 		return 0;
-	log_error("the guest does not offer %s", missing);
+	if (say_refused(s))
+		log_error("the guest does not offer %s", missing);
 	return -EPROTO;
 }
 
@@ -165,9 +181,10 @@ int op_init(struct fs *fs, struct request *rq)
 	session_end(s);
 	r = read_init(rq, &in);
 	if (r < 0) {
-		log_warn("the guest speaks FUSE %u.%u; %u.%u is the oldest that is served",
-			 in.major, in.minor, WIRE_FUSE_MAJOR,
-			 WIRE_FUSE_MINOR_MIN);
+		if (say_refused(s))
+			log_warn("the guest speaks FUSE %u.%u; %u.%u is the oldest that is served",
+				 in.major, in.minor, WIRE_FUSE_MAJOR,
+				 WIRE_FUSE_MINOR_MIN);
 		return r;
 	}
 	if (in.major > WIRE_FUSE_MAJOR)
@@ -175,7 +192,7 @@ int op_init(struct fs *fs, struct request *rq)
 
 	s->record->minor = in.minor;
 	s->record->flags = agree(fs, &in);
-	r = check_agreed(fs, s->record->flags);
+	r = check_agreed(s, s->record->flags);
 	if (r < 0)
 		return r;
 	fs->use_acl = s->record->flags & FUSE_POSIX_ACL;

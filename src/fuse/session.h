@@ -24,6 +24,7 @@ struct session_record {
 struct session {
 	struct fs *fs;
 	struct session_record *record;
+	unsigned int refused; /* INITs of which the log says why */
 };
 
 void session_init(struct session *s, struct fs *fs, struct session_record *rec);
