@@ -93,6 +93,39 @@ struct hostile_op {
 extern const struct hostile_op hostile_ops[];
 extern const unsigned int hostile_nops;
 
+/* --- messages of vhost-user, and things at random (garbage.c) --- */
+
+#define HOSTILE_NO_FEATURE 64
+
+/* What the specification says of each: sizes of the payload, descriptors, when it may come. */
+struct hostile_message {
+	uint32_t request;
+	const char *name;
+	uint16_t min, max;
+	uint8_t fds;
+	uint8_t feature;	/* protocol feature bit */
+	bool owned;		/* after SET_OWNER */
+};
+extern const struct hostile_message hostile_messages[];
+extern const unsigned int hostile_nmessages;
+
+/* garbage_send() - with nfds descriptors of a memfd of one page */
+void garbage_send(struct front *f, uint32_t request, uint32_t flags, const void *data,
+		  uint32_t size, unsigned int nfds);
+void garbage_message(struct front *f);
+
+#define GARBAGE_POOL 16
+
+/* Numbers that some reply has given, to be used again whether they are still good or not */
+struct garbage {
+	uint64_t node[GARBAGE_POOL], fh[GARBAGE_POOL];
+	uint64_t unique;
+};
+
+/* garbage_request() - into buf, 16 KiB; its length */
+size_t garbage_request(struct garbage *g, uint8_t *buf);
+void garbage_learn(struct garbage *g, uint32_t opcode, const void *body, size_t len);
+
 /* --- what lies outside the share (canary.c) --- */
 
 /* canary_place() - before or after the start: a file and a directory beside the share */

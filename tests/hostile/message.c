@@ -4,51 +4,7 @@
  * The session ends in plain words or goes on; the daemon ends with its session, by itself, and
  * nothing leaks while it goes on.
  */
-#include <fcntl.h>
-#include <linux/virtio_ring.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-
 #include "hostile.h"
-
-#define NO_FEATURE 64
-
-/* What the specification says of each: sizes of the payload, descriptors, when it may come. */
-static const struct message {
-	uint32_t request;
-	const char *name;
-	uint16_t min, max;
-	uint8_t fds;
-	uint8_t feature;		/* protocol feature bit */
-	bool owned;
-} messages[] = {
-	{ VU_GET_FEATURES, "GET_FEATURES", 0, 0, 0, NO_FEATURE, false },
-	{ VU_SET_FEATURES, "SET_FEATURES", 8, 8, 0, NO_FEATURE, false },
-	{ VU_SET_OWNER, "SET_OWNER", 0, 0, 0, NO_FEATURE, false },
-	{ VU_RESET_OWNER, "RESET_OWNER", 0, 0, 0, NO_FEATURE, false },
-	{ VU_SET_MEM_TABLE, "SET_MEM_TABLE", 8, 264, 0, NO_FEATURE, true },
-	{ VU_SET_LOG_BASE, "SET_LOG_BASE", 16, 16, 1, 1, true },
-	{ VU_SET_LOG_FD, "SET_LOG_FD", 0, 8, 1, NO_FEATURE, true },
-	{ VU_SET_VRING_NUM, "SET_VRING_NUM", 8, 8, 0, NO_FEATURE, true },
-	{ VU_SET_VRING_ADDR, "SET_VRING_ADDR", 40, 40, 0, NO_FEATURE, true },
-	{ VU_SET_VRING_BASE, "SET_VRING_BASE", 8, 8, 0, NO_FEATURE, true },
-	{ VU_GET_VRING_BASE, "GET_VRING_BASE", 8, 8, 0, NO_FEATURE, true },
-	{ VU_SET_VRING_KICK, "SET_VRING_KICK", 8, 8, 0, NO_FEATURE, true },
-	{ VU_SET_VRING_CALL, "SET_VRING_CALL", 8, 8, 0, NO_FEATURE, true },
-	{ VU_SET_VRING_ERR, "SET_VRING_ERR", 8, 8, 0, NO_FEATURE, true },
-	{ VU_GET_PROTOCOL_FEATURES, "GET_PROTOCOL_FEATURES", 0, 0, 0, NO_FEATURE, false },
-	{ VU_SET_PROTOCOL_FEATURES, "SET_PROTOCOL_FEATURES", 8, 8, 0, NO_FEATURE, false },
-	{ VU_GET_QUEUE_NUM, "GET_QUEUE_NUM", 0, 0, 0, 0, false },
-	{ VU_SET_VRING_ENABLE, "SET_VRING_ENABLE", 8, 8, 0, NO_FEATURE, true },
-	{ VU_SET_BACKEND_REQ_FD, "SET_BACKEND_REQ_FD", 0, 8, 1, 5, false },
-	{ VU_GET_CONFIG, "GET_CONFIG", 12, 268, 0, 9, false },
-	{ VU_SET_CONFIG, "SET_CONFIG", 12, 268, 0, 9, false },
-	{ VU_RESET_DEVICE, "RESET_DEVICE", 0, 0, 0, 13, true },
-	{ VU_GET_MAX_MEM_SLOTS, "GET_MAX_MEM_SLOTS", 0, 0, 0, 15, false },
-	{ VU_ADD_MEM_REG, "ADD_MEM_REG", 40, 40, 0, 15, true },
-	{ VU_REM_MEM_REG, "REM_MEM_REG", 40, 40, 0, 15, true },
-};
-#define NMESSAGES (sizeof(messages) / sizeof(messages[0]))
 
 static const char *const args[] = { "--tag=t", NULL };
 static uint8_t payload[8192];
@@ -66,38 +22,19 @@ static void start_negotiated(uint64_t protocol_features)
 	ok(front_negotiate(&fx.v.front, VMM_FEATURES & ~VU_F_LOG_ALL, protocol_features));
 }
 
-static int an_fd(void)
-{
-	int fd = host(memfd_create("any", MFD_CLOEXEC));
-
-	host(ftruncate(fd, 4096));
-	return fd;
-}
-
-static void send_message(uint32_t request, uint32_t flags, const void *data, uint32_t size,
-			 unsigned int nfds)
-{
-	int fds[FRONT_FDS_MAX], fd = an_fd();
-
-	for (unsigned int i = 0; i < nfds; i++)
-		fds[i] = fd;
-	(void)front_send(&fx.v.front, request, flags, data, size, fds, nfds);
-	close(fd);
-}
-
 /* A session of its own for one message, which must end it. */
-static void refused(const struct message *m, uint32_t size, unsigned int nfds, const char *words)
+static void refused(const struct hostile_message *m, uint32_t size, unsigned int nfds, const char *words)
 {
 	fprintf(stderr, "# %s of %u bytes with %u descriptors\n", m->name, size, nfds);
 	start_negotiated(VMM_PROTOCOL_FEATURES);
-	send_message(m->request, 0, payload, size, nfds);
+	garbage_send(&fx.v.front, m->request, 0, payload, size, nfds);
 	hostile_ended(words);
 }
 
 START_TEST(wrong_size_of_any_message_ends_the_session)
 {
-	for (size_t i = 0; i < NMESSAGES; i++) {
-		const struct message *m = &messages[i];
+	for (size_t i = 0; i < hostile_nmessages; i++) {
+		const struct hostile_message *m = &hostile_messages[i];
 
 		if (m->min)
 			refused(m, m->min - 1, m->fds, "has the wrong size");
@@ -125,21 +62,21 @@ END_TEST
 
 START_TEST(missing_descriptor_ends_the_session)
 {
-	for (size_t i = 0; i < NMESSAGES; i++)
-		if (messages[i].fds)
-			refused(&messages[i], messages[i].max, 0, "lacks a descriptor");
+	for (size_t i = 0; i < hostile_nmessages; i++)
+		if (hostile_messages[i].fds)
+			refused(&hostile_messages[i], hostile_messages[i].max, 0, "lacks a descriptor");
 	memset(payload, 0, sizeof(payload));
-	for (size_t i = 0; i < NMESSAGES; i++)
-		if (messages[i].request >= VU_SET_VRING_KICK &&
-		    messages[i].request <= VU_SET_VRING_ERR)
-			refused(&messages[i], 8, 0, "without a descriptor");
+	for (size_t i = 0; i < hostile_nmessages; i++)
+		if (hostile_messages[i].request >= VU_SET_VRING_KICK &&
+		    hostile_messages[i].request <= VU_SET_VRING_ERR)
+			refused(&hostile_messages[i], 8, 0, "without a descriptor");
 }
 END_TEST
 
 START_TEST(message_before_its_owner_ends_the_session)
 {
-	for (size_t i = 0; i < NMESSAGES; i++) {
-		const struct message *m = &messages[i];
+	for (size_t i = 0; i < hostile_nmessages; i++) {
+		const struct hostile_message *m = &hostile_messages[i];
 
 		if (!m->owned)
 			continue;
@@ -147,7 +84,7 @@ START_TEST(message_before_its_owner_ends_the_session)
 		start_bare();
 		ok(front_tell_u64(&fx.v.front, VU_SET_PROTOCOL_FEATURES,
 				  VMM_PROTOCOL_FEATURES & ~VU_P_REPLY_ACK));
-		send_message(m->request, 0, payload, m->max, 1);
+		garbage_send(&fx.v.front, m->request, 0, payload, m->max, 1);
 		hostile_ended("came before SET_OWNER");
 	}
 }
@@ -155,14 +92,14 @@ END_TEST
 
 START_TEST(message_whose_feature_was_not_agreed_on_ends_the_session)
 {
-	for (size_t i = 0; i < NMESSAGES; i++) {
-		const struct message *m = &messages[i];
+	for (size_t i = 0; i < hostile_nmessages; i++) {
+		const struct hostile_message *m = &hostile_messages[i];
 
-		if (m->feature == NO_FEATURE)
+		if (m->feature == HOSTILE_NO_FEATURE)
 			continue;
 		fprintf(stderr, "# %s\n", m->name);
 		start_negotiated(VMM_PROTOCOL_FEATURES & ~VU_BIT(m->feature));
-		send_message(m->request, 0, payload, m->max, 1);
+		garbage_send(&fx.v.front, m->request, 0, payload, m->max, 1);
 		hostile_ended("feature that was not agreed on");
 	}
 }
@@ -170,8 +107,8 @@ END_TEST
 
 static bool is_known(uint32_t request)
 {
-	for (size_t i = 0; i < NMESSAGES; i++)
-		if (messages[i].request == request)
+	for (size_t i = 0; i < hostile_nmessages; i++)
+		if (hostile_messages[i].request == request)
 			return true;
 	return false;
 }
@@ -186,7 +123,7 @@ START_TEST(unknown_message_ends_the_session)
 		if (is_known(request))
 			continue;
 		start_negotiated(VMM_PROTOCOL_FEATURES);
-		send_message(request, 0, payload, 8, 1);
+		garbage_send(&fx.v.front, request, 0, payload, 8, 1);
 		hostile_ended("is not known");
 	}
 }
@@ -228,7 +165,7 @@ START_TEST(queue_that_cannot_be_ends_the_session)
 		for (size_t n = 0; n < sizeof(no_index) / sizeof(no_index[0]); n++) {
 			start_running();
 			memcpy(payload, &no_index[n], 4);
-			send_message(of[i], 0, payload, of[i] == VU_SET_VRING_ADDR ? 40 : 8, 0);
+			garbage_send(&fx.v.front, of[i], 0, payload, of[i] == VU_SET_VRING_ADDR ? 40 : 8, 0);
 			hostile_ended("for queue ");
 		}
 }
@@ -334,24 +271,6 @@ static bool goes_on(void)
 	return on;
 }
 
-static void any_message(void)
-{
-	const struct message *m = &messages[random_below(NMESSAGES)];
-	uint32_t size = random_one_in(8) ? random_below(300) : m->max;
-
-	random_bytes(payload, size);
-	if (size >= 8 && random_one_in(2)) {
-		struct vu_state s = { random_below(3), random_one_in(2) ? random_odd()
-									: random_below(2) };
-
-		memcpy(payload, &s, sizeof(s));
-	}
-	for (size_t at = 8; at + 8 <= size && random_one_in(2); at += 8)
-		*(uint64_t *)(payload + at) = random_odd();
-	send_message(m->request, random_one_in(2) ? VU_NEED_REPLY : 0, payload, size,
-		     random_one_in(3) ? random_below(4) : m->fds);
-}
-
 START_TEST(messages_at_random_end_the_session_or_do_not)
 {
 	for (int session = 0; session < (func_sanitized() ? 40 : 150); session++) {
@@ -360,7 +279,7 @@ START_TEST(messages_at_random_end_the_session_or_do_not)
 		start_running();
 		fds = daemon_fds(&fx.d);
 		for (int n = 0; n < 200; n++) {
-			any_message();
+			garbage_message(&fx.v.front);
 			if (random_one_in(4))
 				ring_kick_always(&fx.v.ring[random_below(2)]);
 			if (!goes_on())
@@ -385,12 +304,12 @@ START_TEST(descriptors_with_any_message_leak_nowhere)
 	start_running();
 	fds = daemon_fds(&fx.d);
 	for (int n = 0; n < 3; n++)
-		for (size_t i = 0; i < NMESSAGES; i++) {
-			const struct message *m = &messages[i];
+		for (size_t i = 0; i < hostile_nmessages; i++) {
+			const struct hostile_message *m = &hostile_messages[i];
 
 			if (m->min || m->request == VU_RESET_OWNER || m->request == VU_RESET_DEVICE)
 				continue;
-			send_message(m->request, 0, payload, m->min, FRONT_FDS_MAX);
+			garbage_send(&fx.v.front, m->request, 0, payload, m->min, FRONT_FDS_MAX);
 			ck_assert(goes_on());
 		}
 	/* the back-end channel is held */
