@@ -219,6 +219,10 @@ static void park_many(struct call *calls, struct guest_lock *l)
 		ring_kick(fx.g.ring);
 	}
 	hostile_served();
+	/* It asks for the next kick when it has seen them all. */
+	while (__atomic_load_n(ring_avail_event(fx.g.ring), __ATOMIC_ACQUIRE) !=
+	       fx.g.ring->avail_idx)
+		wait_sleep_ms(1);
 }
 
 static struct call *make_calls(void)
