@@ -126,12 +126,15 @@ END_TEST
 /* The root is never forgotten; another one is with its last lookup and not below that. */
 START_TEST(forget_of_more_than_there_is_forgets_and_no_more)
 {
+	struct fuse_entry_out e;
 	struct fuse_attr_out a;
 
 	start();
 	ok(guest_forget(&fx.g, FUSE_ROOT_ID, UINT64_MAX));
 	ok(guest_forget(&fx.g, FUSE_ROOT_ID, 1));
 	func_attr(FUSE_ROOT_ID);
+	ok(guest_lookup(&fx.g, FUSE_ROOT_ID, "..", &e));
+	ck_assert_uint_eq(e.nodeid, FUSE_ROOT_ID);
 	ok(guest_forget(&fx.g, file, UINT64_MAX));
 	fails(guest_getattr(&fx.g, file, GUEST_NO_FH, &a), EBADF);
 	ok(guest_forget(&fx.g, file, 1));
@@ -168,6 +171,16 @@ START_TEST(xattr_sizes_that_lie_are_refused)
 		(void)hostile_send(sizeof(struct fuse_in_header) + sizeof(get) + 8,
 				   16 + random_below(100), NULL);
 	}
+	/* 64 bytes are there by now: to who wants less, whatever the room, none of them. */
+	for (uint32_t size = 1; size < 64; size++) {
+		struct {
+			struct fuse_getxattr_in in;
+			char name[8];
+		} get = { { .size = size }, "user.ab" };
+		int r = send_arg(FUSE_GETXATTR, file, get, 0, 4096);
+
+		ck_assert_msg(r == -ERANGE || r == -EOPNOTSUPP, "%u bytes: %d", size, r);
+	}
 	hostile_served();
 	hostile_end();
 }
@@ -184,13 +197,19 @@ START_TEST(ioctl_sizes_that_lie_are_refused)
 		struct fuse_ioctl_in in = { .fh = fh, .cmd = cmds[random_below(11)],
 					    .flags = random_below(64), .arg = random_odd(),
 					    .in_size = random_odd(), .out_size = random_odd() };
+		uint32_t len;
+		int r;
 
 		/* With a body that is no more than zeroes nothing is set. */
 		memset(hostile_body(), 0, 4096);
 		memcpy(hostile_body(), &in, sizeof(in));
 		hostile_header(FUSE_IOCTL, file, sizeof(in) + random_below(256));
-		(void)hostile_send(((struct fuse_in_header *)hx.in.host)->len,
-				   random_below(512), NULL);
+		in.out_size = random_one_in(2) ? random_below(40) : in.out_size;
+		memcpy(hostile_body(), &in, sizeof(in));
+		r = hostile_send(((struct fuse_in_header *)hx.in.host)->len, random_below(512),
+				 &len);
+		ck_assert_msg(r < 0 || len < sizeof(struct fuse_out_header) ||
+			      len - 32 <= in.out_size, "%u bytes for %u", len - 32, in.out_size);
 	}
 	hostile_served();
 	hostile_end();

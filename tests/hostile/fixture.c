@@ -17,10 +17,15 @@ void hostile_init(const char *area, int argc, char **argv)
 
 void hostile_start(const char *const *args, const struct vmm_opts *opts)
 {
+	func_start_daemon(args);
+	hostile_connect(opts);
+}
+
+void hostile_connect(const struct vmm_opts *opts)
+{
 	struct vmm_opts o = opts ? *opts : (struct vmm_opts){ .request_queues = 1 };
 
 	o.request_queues++;
-	func_start_daemon(args);
 	host_text("witness", "here");
 	func_connect(&o);
 	func_init_session();

@@ -139,6 +139,8 @@ size_t garbage_request(struct garbage *g, uint8_t *buf)
 	/* What keeps the whole host busy, or ends what the others have, is rare. */
 	if ((op->opcode == FUSE_SYNCFS || op->flags & OP_ALONE) && !random_one_in(50))
 		op = &hostile_ops[0], len = sizeof(*h);
+	if (op->opcode == FUSE_FALLOCATE && g->no_fallocate)
+		op = &hostile_ops[0], len = sizeof(*h);
 	put_args(g, op, buf + sizeof(*h));
 	for (int i = 0; i < op->names; i++)
 		len += put_name((char *)buf + len);

@@ -45,6 +45,8 @@ void hostile_init(const char *area, int argc, char **argv);
 /* hostile_start() - as func_start_with(), with one more request queue for the witness. fx.g and
  * queue 1 are for the attack. */
 void hostile_start(const char *const *args, const struct vmm_opts *opts);
+/* hostile_connect() - the same with a daemon that runs */
+void hostile_connect(const struct vmm_opts *opts);
 
 /* hostile_served() - the witness is */
 void hostile_served(void);
@@ -120,6 +122,7 @@ void garbage_message(struct front *f);
 struct garbage {
 	uint64_t node[GARBAGE_POOL], fh[GARBAGE_POOL];
 	uint64_t unique;
+	bool no_fallocate;	/* the file system is one that others need */
 };
 
 /* garbage_request() - into buf, 16 KiB; its length */

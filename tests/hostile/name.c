@@ -50,6 +50,9 @@ START_TEST(lookup_never_leads_out)
 			struct fuse_entry_out e;
 			int r = guest_lookup(&fx.g, parent, out[i], &e);
 
+			/* The root is its own parent. */
+			if (n == 0 && !strcmp(out[i], ".."))
+				ck_assert_uint_eq(ok(r) ? 0 : e.attr.ino, host_stat("").st_ino);
 			if (r < 0)
 				continue;
 			ck_assert_msg(!canary_is(&e.attr), "'%s' leads out", out[i]);

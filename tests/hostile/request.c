@@ -107,9 +107,14 @@ START_TEST(every_opcode_with_a_length_that_lies_is_answered)
 
 		set_up();
 		for (size_t n = 0; n < sizeof(odd) / sizeof(odd[0]); n++) {
+			int r;
+
 			fill(op, WITH_FH, body);
 			hostile_header(op->opcode, node_for(op), body)->len = odd[n];
-			(void)hostile_send(head + body, 4096, NULL);
+			r = hostile_send(head + body, 4096, NULL);
+			if ((odd[n] < head || odd[n] > 41) && !(op->flags & OP_SILENT))
+				ck_assert_msg(r == -EINVAL, "%s of %u bytes: %d", op->name, odd[n],
+					      r);
 		}
 		for (size_t cut = 1; cut < head; cut++) {
 			hostile_header(op->opcode, node_for(op), body);
