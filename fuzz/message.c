@@ -25,8 +25,7 @@
 #define USER 0x7f0000000000ULL
 #define MESSAGES_MAX 32
 
-static const struct config cfg = { .shared_dir = fuzz_dir, .timeout = -1,
-				   .tag = "tag" };
+static const struct config cfg = { .shared_dir = fuzz_dir, .tag = "tag" };
 static int memory_fd, event_fd, control_fd, stop_fd;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

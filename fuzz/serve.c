@@ -55,7 +55,8 @@ static void enter_fd_directory(void)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	const struct config cfg = {
-		.shared_dir = fuzz_dir, .cache = CACHE_AUTO, .timeout = -1,
+		.shared_dir = fuzz_dir, .cache = CACHE_AUTO,
+		.entry_timeout = -1, .attr_timeout = -1, .negative_timeout = -1,
 		.xattr = true, .posix_acl = AGREE_AUTO,
 		.security_label = AGREE_AUTO, .posix_lock = true, .flock = true,
 		.writeback = true, .allow_mmap = true, .killpriv_v2 = CHOICE_YES,
