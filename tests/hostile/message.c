@@ -23,7 +23,8 @@ static void start_negotiated(uint64_t protocol_features)
 }
 
 /* A session of its own for one message, which must end it. */
-static void refused(const struct hostile_message *m, uint32_t size, unsigned int nfds, const char *words)
+static void refused(const struct hostile_message *m, uint32_t size, unsigned int nfds,
+		    const char *words)
 {
 	fprintf(stderr, "# %s of %u bytes with %u descriptors\n", m->name, size, nfds);
 	start_negotiated(VMM_PROTOCOL_FEATURES);
