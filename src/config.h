@@ -27,6 +27,26 @@ enum handle_mode {
 	HANDLES_MANDATORY, /* no node without a handle */
 };
 
+enum sandbox_mode { SANDBOX_NAMESPACE, SANDBOX_CHROOT, SANDBOX_NONE };
+
+/* What happens to a process that makes a system call it should not. */
+enum seccomp_mode { SECCOMP_KILL, SECCOMP_TRAP, SECCOMP_LOG, SECCOMP_NONE };
+
+/* Capabilities, as bits by number, to keep and to drop besides the usual. */
+struct cap_mods {
+	uint64_t add, drop;
+};
+
+#define ID_RANGES_MAX 32U
+
+/* A map of ids as the kernel takes it for a user namespace. */
+struct id_ranges {
+	unsigned int n;
+	struct id_range {
+		uint32_t inside, outside, count;
+	} range[ID_RANGES_MAX];
+};
+
 struct config {
 	const char *shared_dir;
 	const char *socket_path;
@@ -52,6 +72,10 @@ struct config {
 	enum choice killpriv_v2;
 	long thread_pool_size; /* -1: automatic */
 	long rlimit_nofile; /* -1: as high as useful; 0: leave it */
+	enum sandbox_mode sandbox;
+	enum seccomp_mode seccomp;
+	struct cap_mods modcaps;
+	struct id_ranges uid_map, gid_map; /* empty: no --uid-map, --gid-map */
 	enum log_level log_level;
 	bool use_syslog;
 };

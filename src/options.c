@@ -11,19 +11,13 @@
 
 #include "base/log.h"
 #include "fs/xattrmap.h"
+#include "options_set.h"
 #include "wire/vring.h"
 
 /* --options of one command line come to less than this. */
 #define LISTS_MAX 65536U
 
-struct value {
-	const char *name; /* as the user wrote it, for messages */
-	const char *text; /* NULL for a switch */
-};
-
-typedef int setter(struct options *o, struct value v);
-
-static int wrong(struct value v, const char *right)
+int option_wrong(struct value v, const char *right)
 {
 	log_error("bad value '%s' of option %s: %s", v.text, v.name, right);
 	return -EINVAL;
@@ -55,13 +49,13 @@ static int parse_word(struct value v, const struct word *words, size_t n,
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(v.text, words[i].word) == 0)
 			return words[i].value;
-	return wrong(v, right);
+	return option_wrong(v, right);
 }
 
 static int set_shared_dir(struct options *o, struct value v)
 {
 	o->cfg.shared_dir = v.text;
-	return *v.text ? 0 : wrong(v, "the path of a directory is wanted");
+	return *v.text ? 0 : option_wrong(v, "the path of a directory is wanted");
 }
 
 static int set_socket_path(struct options *o, struct value v)
@@ -96,7 +90,7 @@ static int set_socket_group(struct options *o, struct value v)
 static int set_tag(struct options *o, struct value v)
 {
 	if (strlen(v.text) < 1 || strlen(v.text) > WIRE_VIRTIO_FS_TAG_LEN)
-		return wrong(v, "1 to 36 bytes are wanted");
+		return option_wrong(v, "1 to 36 bytes are wanted");
 	o->cfg.tag = v.text;
 	return 0;
 }
@@ -139,7 +133,7 @@ static int parse_seconds(struct value v, double *ret)
 	double t = strtod(v.text, &end);
 
 	if (end == v.text || *end || !isfinite(t) || t < 0 || t > UINT32_MAX)
-		return wrong(v, "a number of seconds is wanted");
+		return option_wrong(v, "a number of seconds is wanted");
 	*ret = t;
 	return 0;
 }
@@ -231,7 +225,7 @@ static int set_agreement(struct options *o, struct value v,
 	else if (strcmp(v.text, "never") == 0)
 		*where = AGREE_NEVER;
 	else
-		return wrong(v, "never, auto or always is wanted");
+		return option_wrong(v, "never, auto or always is wanted");
 	if (*where != AGREE_NEVER)
 		o->cfg.xattr = true;
 	return 0;
@@ -252,7 +246,7 @@ static int add_translation(struct idmap *m, struct value v)
 	const char *what = "memory is short";
 	int r = idmap_add(m, v.text, &what);
 
-	return r < 0 ? wrong(v, what) : 0;
+	return r < 0 ? option_wrong(v, what) : 0;
 }
 
 static int set_translate_uid(struct options *o, struct value v)
@@ -273,13 +267,6 @@ static int set_thread_pool_size(struct options *o, struct value v)
 static int set_rlimit_nofile(struct options *o, struct value v)
 {
 	return parse_long(v, 0, INT_MAX, &o->cfg.rlimit_nofile);
-}
-
-static int set_sandbox(struct options *o, struct value v)
-{
-	if (strcmp(v.text, "none") == 0)
-		return 0;
-	return wrong(v, "only none is supported by this version");
 }
 
 static int set_log_level(struct options *o, struct value v)
@@ -381,7 +368,7 @@ static int set_list(struct options *o, struct value v)
 	int r = 0;
 
 	if (len > LISTS_MAX - o->copied)
-		return wrong(v, "the list is too long");
+		return option_wrong(v, "the list is too long");
 	memcpy(at, v.text, len);
 	o->copied += len;
 	while (r == 0 && (item = next_item(&at)) != NULL)
@@ -427,6 +414,9 @@ static int check(const struct config *cfg)
 		wrong = "no socket: --socket-path=PATH or --fd=N is wanted";
 	else if (cfg->socket_group && !cfg->socket_path)
 		wrong = "--socket-group needs --socket-path";
+	else if ((cfg->uid_map.n || cfg->gid_map.n) &&
+		 cfg->sandbox != SANDBOX_NAMESPACE)
+		wrong = "--uid-map and --gid-map need --sandbox=namespace";
 	if (!wrong)
 		return 0;
 	log_error("%s", wrong);

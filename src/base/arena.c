@@ -57,7 +57,7 @@ static int map(int fd, size_t size, struct arena *ret)
 	return 0;
 }
 
-/* syscalls: memfd_create ftruncate fcntl mmap */
+/* syscalls(start): memfd_create ftruncate fcntl:F_ADD_SEALS mmap */
 int arena_create(const size_t sizes[ARENA_SECTIONS], struct arena *ret)
 {
 	uint64_t offset[ARENA_SECTIONS];

@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -33,7 +35,7 @@ int fd_openat(int dirfd, const char *path, int flags, mode_t mode)
 	return counted(openat(dirfd, path, flags | O_CLOEXEC, mode));
 }
 
-/* syscalls: prlimit64 */
+/* syscalls(keeper): prlimit64 */
 void fd_set_reserve(void)
 {
 	struct rlimit rl;
@@ -82,7 +84,7 @@ int fd_open_for_guest(int dirfd, const char *path, int flags, mode_t mode)
 	return guest_may_open() ? fd_openat(dirfd, path, flags, mode) : -ENFILE;
 }
 
-/* syscalls: open_by_handle_at */
+/* syscalls(handles): open_by_handle_at */
 int fd_open_handle_for_guest(int mount_fd, struct file_handle *handle,
 			     int flags)
 {
@@ -103,7 +105,23 @@ int fd_eventfd(unsigned int initial, int flags)
 	return counted(eventfd(initial, flags | EFD_CLOEXEC));
 }
 
-/* syscalls: fcntl */
+/* syscalls(start): signalfd4 */
+int fd_signalfd(const sigset_t *set)
+{
+	return counted(signalfd(-1, set, SFD_CLOEXEC));
+}
+
+/* syscalls(start): socketpair */
+int fd_socketpair(int ret[2])
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret) < 0)
+		return -errno;
+	fd_adopt(ret[0]);
+	fd_adopt(ret[1]);
+	return 0;
+}
+
+/* syscalls: fcntl:F_DUPFD_CLOEXEC */
 int fd_dup(int fd)
 {
 	return guest_may_open() ? counted(fcntl(fd, F_DUPFD_CLOEXEC, 0)) :

@@ -9,6 +9,7 @@
 #ifndef BASE_FD_H
 #define BASE_FD_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -49,6 +50,12 @@ int fd_adopt(int fd);
 
 /* A new eventfd (EFD_CLOEXEC), or -errno. */
 int fd_eventfd(unsigned int initial, int flags);
+
+/* A signalfd for the set, whose signals are blocked; or -errno. */
+int fd_signalfd(const sigset_t *set);
+
+/* Two connected Unix stream sockets. 0 or -errno. */
+int fd_socketpair(int ret[2]);
 
 /* A duplicate of @fd for a guest (F_DUPFD_CLOEXEC), or -errno. */
 int fd_dup(int fd);

@@ -6,9 +6,11 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <syslog.h>
+#include <sys/syslog.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/syslog.h"
 
 #define LINE_MAX_LEN 1024
 
@@ -32,13 +34,7 @@ void log_init(enum log_level level, bool to_syslog)
 	log_level_now = level;
 	use_syslog = to_syslog;
 	if (to_syslog)
-		openlog("virtiofsd", LOG_PID, LOG_DAEMON);
-}
-
-void log_before_clone(void)
-{
-	if (use_syslog)
-		closelog();
+		syslog_open();
 }
 
 /* At debug level: "[2026-01-31 12:00:00.123456] [tid] ", UTC. */
@@ -88,8 +84,7 @@ static void log_vline(enum log_level level, const char *suffix,
 			buf[i] = '?';
 
 	if (use_syslog) {
-		buf[len] = '\0';
-		syslog(levels[level].priority, "%s", buf);
+		syslog_send(levels[level].priority, buf, len);
 	} else {
 		buf[len++] = '\n';
 		if (write(STDERR_FILENO, buf, len) < 0) {

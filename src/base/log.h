@@ -24,12 +24,6 @@ enum log_level {
 /* Set once, before the second thread. */
 void log_init(enum log_level level, bool to_syslog);
 
-/*
- * Before a process is made that shares this one's descriptors: each of the two
- * has to open a connection of its own to syslog, as it closes and reopens it.
- */
-void log_before_clone(void);
-
 /* The level in force: a thing to test before doing work only for the log. */
 extern enum log_level log_level_now;
 

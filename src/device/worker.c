@@ -136,7 +136,7 @@ static void doubt_memory(struct worker *w, bool kicked, bool timed_out)
 /*
  * Both descriptors are edge-triggered: a kick is an event by itself, and its
  * counter need not be read.
- * syscalls: epoll_wait
+ * syscalls: epoll_wait epoll_pwait
  */
 static void sleep_until_kicked(struct worker *w)
 {
@@ -152,7 +152,7 @@ static void sleep_until_kicked(struct worker *w)
 		doubt_memory(w, kicked, n == 0);
 }
 
-/* syscalls: unshare */
+/* syscalls: unshare:CLONE_FS */
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;

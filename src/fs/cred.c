@@ -46,6 +46,7 @@ static int set_effective(const struct cred_base *base,
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+/* syscalls(keeper): geteuid getegid */
 int cred_base_init(struct cred_base *base)
 {
 	struct __user_cap_header_struct head = {

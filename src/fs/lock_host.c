@@ -46,7 +46,7 @@ static struct lock_span from_host(const struct flock *l)
 	};
 }
 
-/* syscalls: fcntl */
+/* syscalls: fcntl:F_OFD_SETLK,F_OFD_GETLK */
 static int host_set(int fd, const struct lock_span *span)
 {
 	struct flock l = to_host(span);

@@ -308,7 +308,7 @@ static bool one_round(struct fs *fs)
 	return served;
 }
 
-/* syscalls: unshare */
+/* syscalls: unshare:CLONE_FS */
 static void *retry_main(void *arg)
 {
 	struct fs *fs = arg;

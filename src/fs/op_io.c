@@ -61,7 +61,7 @@ static ssize_t read_fd(int fd, const struct request *rq, int n, uint64_t off)
  * The host asks more of an O_DIRECT request than the guest's kernel knew when
  * it made it: the file once more, opened without. Returns a descriptor if that
  * may help with the error @r of a call on @fd, or -errno.
- * syscalls: fcntl
+ * syscalls: fcntl:F_GETFL
  */
 static int open_buffered(int fd, ssize_t r)
 {

@@ -92,7 +92,11 @@ static int measure_verity(struct request *rq, int fd)
 	return reply_ioctl(rq, &d, sizeof(d.head) + d.head.digest_size);
 }
 
-/* syscalls: ioctl */
+/*
+ * syscalls: ioctl:FS_IOC_GETFLAGS,FS_IOC_SETFLAGS
+ * syscalls: ioctl:FS_IOC_FSGETXATTR,FS_IOC_FSSETXATTR
+ * syscalls: ioctl:FS_IOC_ENABLE_VERITY,FS_IOC_MEASURE_VERITY
+ */
 static int act(struct fs *fs, struct request *rq, int fd)
 {
 	switch (rq->arg.ioctl.cmd) {

@@ -13,19 +13,25 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "keeper/service.h"
+#include "sandbox/sandbox.h"
 
 /* A worker that was told to stop has this long before it is killed, and as
  * many milliseconds to be gone after that. */
 #define STOP_MS 4000
 #define KILL_MS 500
 
-static void wanted_signals(sigset_t *set)
+void keeper_launch_signals(sigset_t *set)
 {
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGHUP);
 	sigaddset(set, SIGCHLD);
+}
+
+static void wanted_signals(sigset_t *set)
+{
+	keeper_launch_signals(set);
 	sigaddset(set, KEEPER_SIG_ENDING);
 }
 
@@ -54,7 +60,7 @@ static int setup(struct keeper *k, int *listen_fd, int *root_fd)
 	return 0;
 }
 
-/* syscalls: clone */
+/* syscalls(keeper): clone:CLONE_WORKER_FLAGS */
 static pid_t start_worker(void)
 {
 	long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
@@ -89,7 +95,7 @@ struct ending {
 	bool killed;
 };
 
-static uint64_t now_ms(void)
+uint64_t keeper_now_ms(void)
 {
 	struct timespec ts;
 
@@ -101,7 +107,7 @@ static void begin_end(struct ending *e, int status)
 {
 	if (e->deadline)
 		return;
-	e->deadline = now_ms() + STOP_MS;
+	e->deadline = keeper_now_ms() + STOP_MS;
 	e->status = status;
 }
 
@@ -144,11 +150,11 @@ static bool on_deadline(pid_t worker, struct ending *e)
 	log_warn("the worker does not end: it is killed");
 	kill(worker, SIGKILL);
 	e->killed = true;
-	e->deadline = now_ms() + KILL_MS;
+	e->deadline = keeper_now_ms() + KILL_MS;
 	return true;
 }
 
-/* syscalls: rt_sigtimedwait wait4 kill write clock_gettime */
+/* syscalls(keeper): rt_sigtimedwait wait4 kill write */
 static int watch(const struct keeper *k, pid_t worker, const sigset_t *set)
 {
 	struct ending e = { 0 };
@@ -160,7 +166,7 @@ static int watch(const struct keeper *k, pid_t worker, const sigset_t *set)
 		int sig;
 
 		if (e.deadline) {
-			uint64_t now = now_ms();
+			uint64_t now = keeper_now_ms();
 			uint64_t left = e.deadline > now ? e.deadline - now : 0;
 
 			ts.tv_sec = (time_t)(left / 1000);
@@ -176,26 +182,26 @@ static int watch(const struct keeper *k, pid_t worker, const sigset_t *set)
 	}
 }
 
-int keeper_run(const struct config *cfg, int *listen_fd, int *root_fd,
-	       bool *ret_in_worker)
+int keeper_run(const struct config *cfg, struct keeper *k, int *listen_fd,
+	       int *root_fd, bool *ret_in_worker)
 {
-	struct keeper k = { .stop_fd = -1, .listen_fd = -1, .root_fd = -1 };
 	pid_t self = getpid(), worker;
 	sigset_t set;
 
 	*ret_in_worker = false;
-	if (setup(&k, listen_fd, root_fd) < 0)
+	if (setup(k, listen_fd, root_fd) < 0 ||
+	    sandbox_close_keeper(cfg, k->root_fd, k->proc_fd) < 0)
 		return STATUS_FAILED;
-	log_before_clone();
+	log_info("Waiting for vhost-user socket connection...");
 	worker = start_worker();
 	if (worker == 0) {
 		*ret_in_worker = true;
-		return service_run(cfg, &k, self);
+		return service_run(cfg, k, self);
 	}
 	if (worker < 0) {
 		log_err(worker, "cannot start the worker");
 		return STATUS_FAILED;
 	}
 	wanted_signals(&set);
-	return watch(&k, worker, &set);
+	return watch(k, worker, &set);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The keeper: the process that the launcher sees. It holds the arena and,
- * through a descriptor table shared with the worker, everything that the worker
- * opens; it waits, passes signals on and returns the status. It has one thread
- * and reads nothing that a guest wrote.
+ * The keeper: the launcher's child, and pid 1 of the sandbox if that has a pid
+ * namespace. It holds the arena and, through a descriptor table shared with the
+ * worker, everything that the worker opens; it waits, passes signals on and
+ * returns the status. It has one thread, no capability in effect, and reads
+ * nothing that a guest wrote.
  *
  * The worker is a clone with memory of its own (no CLONE_VM) and the keeper's
  * descriptors (CLONE_FILES).
@@ -13,6 +14,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "config.h"
@@ -32,18 +34,26 @@ struct keeper {
 	int stop_fd; /* eventfd: the worker is to end */
 	int listen_fd; /* the worker closes it once it has its connection */
 	int root_fd; /* O_PATH, the share */
+	int proc_fd; /* O_PATH, a /proc that shows the worker */
 };
 
 /* Blocks the signals that the keeper will wait for: from the moment when there
  * is something to be cleaned up, they must not end the process by themselves. */
 void keeper_block_signals(void);
 
+/* Those of them that the launcher waits for as well. */
+void keeper_launch_signals(sigset_t *set);
+
+/* Milliseconds of the monotonic clock. */
+uint64_t keeper_now_ms(void);
+
 /*
  * Starts the worker and waits for its end. Returns the exit status, in the
  * keeper and in the worker; *ret_in_worker tells which of them this is. In the
- * worker the only thing left to do is to exit.
+ * worker the only thing left to do is to exit. @k has the /proc already; both
+ * descriptors are consumed.
  */
-int keeper_run(const struct config *cfg, int *listen_fd, int *root_fd,
-	       bool *ret_in_worker);
+int keeper_run(const struct config *cfg, struct keeper *k, int *listen_fd,
+	       int *root_fd, bool *ret_in_worker);
 
 #endif

@@ -173,6 +173,7 @@ int listener_open(const struct config *cfg, struct listener *ret)
 	return cfg->socket_path ? open_path(cfg, ret) : open_inherited(cfg, ret);
 }
 
+/* syscalls(launcher): unlink unlinkat close */
 void listener_close(struct listener *l)
 {
 	if (l->path) {

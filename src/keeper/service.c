@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "fs/lock_table.h"
+#include "sandbox/sandbox.h"
 #include "vhost/server.h"
 
 /* ARENA_SESSION. */
@@ -49,7 +50,7 @@ void service_arena_sizes(size_t sizes[ARENA_SECTIONS])
 	sizes[ARENA_HANDLES] = (size_t)HANDLES_MAX * sizeof(struct handle);
 }
 
-/* syscalls: rt_sigprocmask prctl getppid */
+/* syscalls(keeper): prctl:PR_SET_PDEATHSIG getppid */
 static int follow_keeper(pid_t keeper)
 {
 	/* Raised by the thread's own doing: SIGBUS has a handler (memmap.c), the
@@ -69,12 +70,12 @@ static int follow_keeper(pid_t keeper)
 
 /*
  * Descriptors are reopened by their names below /proc/self/fd, from there: the
- * directory has to be this process's own, and be opened while it can be.
- * syscalls: fchdir umask
+ * directory has to be this process's own.
+ * syscalls(keeper): fchdir
  */
-static int enter_fd_directory(void)
+static int enter_fd_directory(int proc_fd)
 {
-	_cleanup_close_ int fd = fd_openat(AT_FDCWD, "/proc/self/fd",
+	_cleanup_close_ int fd = fd_openat(proc_fd, "self/fd",
 					   O_PATH | O_DIRECTORY, 0);
 
 	if (fd < 0)
@@ -84,7 +85,8 @@ static int enter_fd_directory(void)
 }
 
 /* From now on the end is near: the keeper sees to it that it comes, even if a
- * thread is stuck in a system call. syscalls: rt_sigqueueinfo */
+ * thread is stuck in a system call.
+ * syscalls: rt_sigqueueinfo:SIGUSR1 getppid getuid */
 static void announce_end(int status)
 {
 	const union sigval v = { .sival_int = status };
@@ -122,7 +124,7 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 	if (r < 0)
 		return r;
 	fd_set_reserve();
-	r = enter_fd_directory();
+	r = enter_fd_directory(k->proc_fd);
 	if (r < 0)
 		return log_err(r, "/proc/self/fd");
 	r = fs_init(&s->fs, &s->arena, cfg, &k->root_fd);
@@ -166,10 +168,14 @@ int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
 {
 	static struct service s;
 	enum server_end end;
-	int r = follow_keeper(keeper), status;
+	int r = sandbox_open_worker(), status;
 
 	if (r == 0)
+		r = follow_keeper(keeper);
+	if (r == 0)
 		r = init(&s, cfg, k);
+	if (r == 0)
+		r = sandbox_close_worker(cfg);
 	if (r < 0) {
 		log_err(r, "the worker cannot start");
 		return STATUS_FAILED;

@@ -122,7 +122,7 @@ static void drain(int event_fd)
 	}
 }
 
-/* syscalls: poll read */
+/* syscalls: poll ppoll read */
 static enum server_end serve(struct server *s)
 {
 	enum { SOCK, CONTROL, STOP, N };
@@ -157,7 +157,7 @@ static enum server_end serve(struct server *s)
 	}
 }
 
-/* syscalls: poll accept4 */
+/* syscalls: poll ppoll accept4 */
 static int accept_one(struct server *s, int listen_fd)
 {
 	struct pollfd p[2] = {

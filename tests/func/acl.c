@@ -347,6 +347,7 @@ END_TEST
 
 START_TEST(acls_are_set_and_read)
 {
+	func_need_ids();
 	start_agreed();
 	host_text("f", "x");
 	host(mkdir(host_path("d"), 0755));
@@ -412,6 +413,7 @@ START_TEST(bad_acls_are_refused_as_on_the_host)
 	bad[0].version = 3;
 	bad[1].entry[0].tag = 0x40;
 	bad[3].entry[4].tag = OTHER;
+	func_need_ids();
 	start_agreed();
 	host_text("f", "x");
 	host(symlink("f", host_path("l")));
@@ -433,6 +435,7 @@ END_TEST
 
 START_TEST(the_sgid_bit_goes_when_the_guest_says_so)
 {
+	func_need_ids();
 	start_agreed();
 	host_text("f", "x");
 	host(chmod(host_path("f"), 02755));

@@ -37,6 +37,11 @@ int func_done(void);
 /* func_skip() - end this test as skipped, with a reason */
 void func_skip(const char *reason) __attribute__((noreturn));
 void func_need_root(void);
+bool func_is_root(void);
+/* func_need_cap() - needs root, and a daemon that keeps this capability besides the usual */
+void func_need_cap(const char *name);
+/* func_need_ids() - needs a daemon that knows all ids, which one in a user namespace does not */
+void func_need_ids(void);
 bool func_sanitized(void);
 
 /* --- assertions --- */

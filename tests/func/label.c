@@ -141,7 +141,7 @@ static void make_all(void)
 
 START_TEST(what_is_made_has_its_label)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(38, NULL);
 	set_label(LABEL, VALUE, sizeof(VALUE));
 	make_all();
@@ -151,7 +151,7 @@ END_TEST
 
 START_TEST(older_guests_do_not_say_how_long_it_is)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	for (uint32_t minor = 36; minor < 38; minor++) {
 		start(minor, NULL);
 		set_label(LABEL, VALUE, sizeof(VALUE));
@@ -167,7 +167,7 @@ END_TEST
 
 START_TEST(users_files_are_labelled_as_roots_are)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(38, NULL);
 	fx.g.uid = fx.g.gid = 1234;
 	set_label(LABEL, VALUE, sizeof(VALUE));
@@ -181,7 +181,7 @@ START_TEST(a_file_without_a_name_is_labelled)
 	struct fuse_entry_out e;
 	struct fuse_open_out o;
 
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(38, NULL);
 	set_label(LABEL, VALUE, sizeof(VALUE));
 	ok(guest_tmpfile(&fx.g, ROOT, O_RDWR, 0644, 0, &e, &o));
@@ -197,7 +197,7 @@ START_TEST(values_of_any_size_and_content)
 	static const size_t sizes[] = { 0, 1, 7, 8, 9, 255, 1000, 3000 };
 	static char value[3000];
 
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(38, NULL);
 	for (int i = 0; i < 8; i++) {
 		char name[16];
@@ -232,7 +232,7 @@ START_TEST(a_label_belongs_to_its_request)
 {
 	struct fuse_entry_out e;
 
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(38, NULL);
 	set_label(LABEL, VALUE, sizeof(VALUE));
 	ok(make(4, "a", NULL));
@@ -250,7 +250,7 @@ START_TEST(what_was_there_keeps_its_own)
 	struct fuse_entry_out e;
 	struct fuse_open_out o;
 
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(38, NULL);
 	host_text("f", "x");
 	host(lsetxattr(host_path("f"), LABEL, "own", 3, 0));
@@ -268,7 +268,7 @@ START_TEST(label_and_group_together)
 {
 	gid_t group = 4242;
 
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(38, NULL);
 	/* a set-gid directory of a group that only the extension says the caller is in */
 	host(chown(fx.d.share, 0, group));
@@ -444,7 +444,7 @@ END_TEST
 
 START_TEST(labels_that_are_not_agreed_on_are_not_set)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	func_start_with((const char *[]){ "--xattr", NULL }, NULL);
 	ck_assert(!(fx.g.agreed & FUSE_SECURITY_CTX));
 	set_label(LABEL, VALUE, sizeof(VALUE));

@@ -204,7 +204,7 @@ START_TEST(statx_is_that_of_the_host)
 	statx_is_the_hosts("d");
 	statx_is_the_hosts("l");
 	statx_is_the_hosts("p");
-	if (geteuid() == 0) {
+	if (func_is_root()) {
 		host(mknod(host_path("c"), S_IFCHR | 0600, makedev(259, 4097)));
 		host(lchown(host_path("l"), 7, 8));
 		statx_is_the_hosts("c");
@@ -349,7 +349,7 @@ START_TEST(immutable_files_are_immutable)
 	int flags, was;
 	struct fuse_open_out o;
 
-	func_need_root();
+	func_need_cap("linux_immutable");
 	start_with_both(&f, &d);
 	host(ioctl(f.fd, FS_IOC_GETFLAGS, &was));
 	flags = was | FS_IMMUTABLE_FL;

@@ -160,10 +160,53 @@ void func_skip(const char *reason)
 	_exit(0);
 }
 
+/* In a user namespace, root may have few ids, and never has all rights. */
+static bool has_all_ids(void)
+{
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	unsigned int inside, outside, count;
+	bool all;
+
+	if (!f)
+		return true;
+	all = fscanf(f, "%u %u %u", &inside, &outside, &count) == 3 && count == UINT32_MAX;
+	fclose(f);
+	return all;
+}
+
+bool func_is_root(void)
+{
+	return geteuid() == 0 && has_all_ids();
+}
+
 void func_need_root(void)
 {
-	if (geteuid() != 0)
+	if (!func_is_root())
 		func_skip("needs root");
+}
+
+/* For this test, which has a process of its own */
+static void add_options(const char *option, const char *value)
+{
+	const char *options = getenv("VIRTIOFSD_OPTIONS");
+	char more[512];
+
+	snprintf(more, sizeof(more), "%s %s%s", options ? options : "", option, value);
+	setenv("VIRTIOFSD_OPTIONS", more, 1);
+}
+
+void func_need_cap(const char *name)
+{
+	func_need_root();
+	add_options("--modcaps=+", name);
+}
+
+void func_need_ids(void)
+{
+	if (!has_all_ids())
+		func_skip("needs all ids");
+	if (geteuid() != 0)
+		add_options("--sandbox=", "none");
 }
 
 bool func_sanitized(void)

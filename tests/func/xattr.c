@@ -124,7 +124,7 @@ END_TEST
 
 START_TEST(every_type_has_those_of_root)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	start();
 	make_one_of_each();
 	for (size_t i = 0; i < EACH; i++) {
@@ -141,7 +141,7 @@ START_TEST(errors_are_those_of_the_host)
 	static const char *const names[] = { "user.x", "user.", "trusted.", "security.", "x",
 					     "nonsense.x", "system.x", "user", ".", "USER.x" };
 
-	func_need_root();
+	func_need_cap("sys_admin");
 	start();
 	make_one_of_each();
 	for (size_t i = 0; i < EACH; i++) {
@@ -171,7 +171,7 @@ END_TEST
 
 START_TEST(a_link_is_not_followed)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	start();
 	make_one_of_each();
 	host(lsetxattr(host_path("file"), "trusted.t", "target", 6, 0));

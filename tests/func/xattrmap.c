@@ -79,7 +79,7 @@ END_TEST
 
 START_TEST(prefix_for_clients)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(":prefix:client:trusted.:user.v.::ok:all:::");
 	client("trusted.a", "user.v.trusted.a", 0);
 	server("user.v.trusted.a", "user.v.trusted.a");
@@ -90,7 +90,7 @@ END_TEST
 
 START_TEST(prefix_for_servers)
 {
-	func_need_root();
+	func_need_cap("sys_admin");
 	start(":prefix:server:trusted.:user.v.::ok:all:::");
 	client("trusted.a", "trusted.a", 0);
 	server("user.v.trusted.a", "trusted.a");
@@ -173,6 +173,8 @@ END_TEST
 
 START_TEST(map_with_a_key_takes_that)
 {
+	if (func_is_root())
+		func_need_cap("sys_admin");
 	start(":map:trusted.:user.virtiofs.:");
 	client("trusted.a", "user.virtiofs.trusted.a", 0);
 	client("user.a", "user.a", 0);
@@ -181,7 +183,7 @@ START_TEST(map_with_a_key_takes_that)
 	client("user.virtiofs.a", NULL, EPERM);
 	server("user.virtiofs.trusted.a", "trusted.a");
 	server("user.a", "user.a");
-	if (geteuid() == 0) {
+	if (func_is_root()) {
 		server("trusted.a", NULL);	/* the host's own */
 		server("security.a", "security.a");
 		client("security.a", "security.a", 0);

@@ -18,7 +18,7 @@ import sys
 # Layers, lowest first. A file includes its own folder and lower layers; two
 # folders of one layer know nothing of each other.
 LAYERS = [
-    {'base', 'config.h'},
+    {'base', 'config.h', 'syscalls.h'},
     {'wire'},
     {'virtio', 'fs'},
     {'fuse'},
@@ -51,7 +51,8 @@ OPEN_EXCEPTIONS = {
     ('device/worker.c', 'epoll_create1'): 'adopted',
     ('vhost/server.c', 'accept4'): 'adopted',
     ('keeper/listen.c', 'socket'): 'adopted',
-    ('rlimit.c', 'fopen'): 'a number below /proc, read at the start'
+    ('base/syslog.c', 'socket'): 'adopted',
+    ('sandbox/limits.c', 'fopen'): 'a number below /proc, read at the start'
                            ' and closed again',
     ('main.c', 'open'): 'before anything else: standard descriptors that are '
                         'missing',
@@ -146,7 +147,7 @@ def may_include(name, other):
 
 
 def check_layers(tree):
-    known = set(tree.files) | {'version.h', 'options.def'}
+    known = set(tree.files) | {'version.h', 'options.def', 'syscalls.h'}
     for name in tree.files:
         if layer(name) is None and folder(name) not in BESIDE:
             tree.say(name, 'is in no layer that this script knows')
@@ -316,6 +317,24 @@ def check_behaviours(tree):
             tree.say('tests/README.md', f'there is no lint:{name}')
 
 
+def check_syscalls(tree, compiler):
+    """What a comment declares is a system call. One that is misspelt would be
+    taken for a call that this machine has not, and left out."""
+    sys.path.insert(0, os.path.join(tree.root, 'sandbox'))
+    sys.dont_write_bytecode = True
+    import syscalls
+    r = subprocess.run(compiler + ['-dM', '-E', '-include', 'sys/syscall.h',
+                                   '-x', 'c', '/dev/null'],
+                       capture_output=True, text=True, check=True)
+    if '__x86_64__' not in r.stdout:
+        return  # the names that others have not are among those it has
+    known = set(re.findall(r'#define SYS_(\w+)', r.stdout))
+    for name in tree.files:
+        for _, call, _ in syscalls.declared(tree.read(name), name):
+            if call not in known:
+                tree.say(name, f'declares {call}, which is no system call')
+
+
 CHECKS = {
     'layers': check_layers,
     'headers': check_headers,
@@ -327,6 +346,7 @@ CHECKS = {
     'manual': check_manual,
     'json': check_json,
     'behaviours': check_behaviours,
+    'syscalls': check_syscalls,
 }
 
 
@@ -336,8 +356,8 @@ def main():
     tree = Tree(sys.argv[2])
     if not tree.files:
         sys.exit(f'{sys.argv[2]}: no sources')
-    if sys.argv[1] == 'headers':
-        check_headers(tree, sys.argv[3:] or ['cc'])
+    if sys.argv[1] in ('headers', 'syscalls'):
+        CHECKS[sys.argv[1]](tree, sys.argv[3:] or ['cc'])
     elif sys.argv[1] == 'json':
         check_json(tree, sys.argv[3])
     else:

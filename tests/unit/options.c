@@ -402,6 +402,63 @@ START_TEST(help_and_capabilities)
 }
 END_TEST
 
+START_TEST(sandbox_and_seccomp)
+{
+	good(BASE);
+	ck_assert_int_eq(o.cfg.sandbox, SANDBOX_NAMESPACE);
+	ck_assert_int_eq(o.cfg.seccomp, SECCOMP_KILL);
+	good(BASE "--sandbox=none --sandbox=chroot --seccomp=none --seccomp=log");
+	ck_assert_int_eq(o.cfg.sandbox, SANDBOX_CHROOT);
+	ck_assert_int_eq(o.cfg.seccomp, SECCOMP_LOG);
+	good(BASE "-o sandbox=chroot,sandbox=none --seccomp=trap");
+	ck_assert_int_eq(o.cfg.sandbox, SANDBOX_NONE);
+	ck_assert_int_eq(o.cfg.seccomp, SECCOMP_TRAP);
+	bad(BASE "--sandbox=castle", "namespace, chroot or none is wanted");
+	bad(BASE "--seccomp=allow", "none, kill, log or trap is wanted");
+}
+END_TEST
+
+START_TEST(capabilities)
+{
+	good(BASE "--modcaps=+sys_admin:-CAP_MKNOD:+Sys_Nice:-sys_nice:");
+	ck_assert_uint_eq(o.cfg.modcaps.add, 1ull << 21);
+	ck_assert_uint_eq(o.cfg.modcaps.drop, 1ull << 27 | 1ull << 23);
+	good(BASE "--modcaps=-chown -o modcaps=+kill");
+	ck_assert_uint_eq(o.cfg.modcaps.add, 1ull << 5);
+	ck_assert_uint_eq(o.cfg.modcaps.drop, 0);
+	good(BASE "--modcaps=");
+	bad(BASE "--modcaps=mknod", "with a sign");
+	bad(BASE "--modcaps=+", "with a sign");
+	bad(BASE "--modcaps=+everything", "with a sign");
+	bad(BASE "--modcaps=-mknod,+chown", "with a sign");
+	bad(BASE "--modcaps=+a_capability_with_a_name_of_many_letters", "with a sign");
+}
+END_TEST
+
+START_TEST(id_maps)
+{
+	good(BASE "--uid-map=:0:1000:1: --uid-map /1/100000/65536/ --gid-map=,5,6,7,");
+	ck_assert_uint_eq(o.cfg.uid_map.n, 2);
+	ck_assert_uint_eq(o.cfg.uid_map.range[1].inside, 1);
+	ck_assert_uint_eq(o.cfg.uid_map.range[1].outside, 100000);
+	ck_assert_uint_eq(o.cfg.uid_map.range[1].count, 65536);
+	ck_assert_uint_eq(o.cfg.gid_map.range[0].count, 7);
+	good(BASE "--uid-map=:0:0:4294967295:");
+	bad(BASE "--uid-map=0:1000:1", "is wanted");
+	bad(BASE "--uid-map=:0:1000:1", "is wanted");
+	bad(BASE "--uid-map=:0:1000:1:x", "is wanted");
+	bad(BASE "--uid-map=:0:1000:0:", "is wanted");
+	bad(BASE "--uid-map=:-1:1000:1:", "is wanted");
+	bad(BASE "--uid-map=:0:4294967296:1:", "is wanted");
+	bad(BASE "--uid-map=:1:0:4294967295:", "is wanted");
+	bad(BASE "--uid-map=", "is wanted");
+	bad(BASE "--uid-map=:0:1000:10: --uid-map=:9:2000:1:", "overlaps");
+	bad(BASE "--gid-map=:0:1000:10: --gid-map=:20:1009:1:", "overlaps");
+	bad(BASE "--sandbox=chroot --uid-map=:0:0:1:", "need --sandbox=namespace");
+	bad(BASE "--sandbox=none --gid-map=:0:0:1:", "need --sandbox=namespace");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("options");
@@ -425,5 +482,8 @@ int main(void)
 	tcase_add_test(tc, unknown_options);
 	tcase_add_test(tc, lines_of_launchers);
 	tcase_add_test(tc, help_and_capabilities);
+	tcase_add_test(tc, sandbox_and_seccomp);
+	tcase_add_test(tc, capabilities);
+	tcase_add_test(tc, id_maps);
 	return unit_run(s);
 }

@@ -83,13 +83,10 @@ static void argv_add_list(struct argv *a, struct daemon *d, const char *const *l
 		argv_add(a, d, *list, strlen(*list));
 }
 
-static void argv_add_default(struct argv *a, struct daemon *d, bool inherit)
+static void argv_add_words(struct argv *a, struct daemon *d, const char *s, bool inherit)
 {
-	const char *s = getenv("VIRTIOFSD_ARGS");
 	char fd_arg[32];
 
-	if (!s)
-		s = DAEMON_ARGS;
 	snprintf(fd_arg, sizeof(fd_arg), "--fd=%d", d->listen_fd);
 	while (*s) {
 		size_t n = strcspn(s, " ");
@@ -101,6 +98,14 @@ static void argv_add_default(struct argv *a, struct daemon *d, bool inherit)
 			argv_add(a, d, s, n);
 		s += n + (s[n] == ' ');
 	}
+}
+
+static void argv_add_default(struct argv *a, struct daemon *d, bool inherit)
+{
+	const char *args = getenv("VIRTIOFSD_ARGS"), *more = getenv("VIRTIOFSD_OPTIONS");
+
+	argv_add_words(a, d, args ? args : DAEMON_ARGS, inherit);
+	argv_add_words(a, d, more ? more : "", inherit);
 }
 
 static int listen_socket(struct daemon *d)

@@ -10,9 +10,9 @@
  * A virtiofsd under test: a fresh directory with a share, a socket, a log; one process started
  * in it. Which program: $VIRTIOFSD, else $VIRTIOFSD_BUILT (set by the test suite). How it is
  * started: $VIRTIOFSD_ARGS, else DAEMON_ARGS; in both, {share} {socket} {dir} are filled in.
- * The test's own arguments follow.
+ * The words of $VIRTIOFSD_OPTIONS and the test's own arguments follow.
  */
-#define DAEMON_ARGS "--socket-path={socket} --shared-dir={share} --cache=never --sandbox=none"
+#define DAEMON_ARGS "--socket-path={socket} --shared-dir={share} --cache=never"
 
 #define DAEMON_READY "Waiting for vhost-user socket connection"
 /* What daemon_wait() adds to the signal's number if the daemon was killed by one */
@@ -71,6 +71,8 @@ bool daemon_log_sanitizer(struct daemon *d);
 int daemon_fds(struct daemon *d);
 int daemon_threads(struct daemon *d);
 long daemon_rss_kb(struct daemon *d);
+/* daemon_processes() - its process and all descendants, elders first; how many */
+int daemon_processes(struct daemon *d, pid_t *pids, int max);
 /* daemon_worker() - the youngest of its descendants; its own pid if there is none */
 pid_t daemon_worker(struct daemon *d);
 /* daemon_opened() - descriptors, O_PATH ones apart, that are open on the path */

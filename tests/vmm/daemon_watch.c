@@ -2,10 +2,10 @@
 /* What can be seen of a daemon from outside: its log and /proc. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon.h"
@@ -82,7 +82,7 @@ bool daemon_log_sanitizer(struct daemon *d)
 }
 
 /* The process and its descendants, elders first. */
-static int family(struct daemon *d, pid_t pids[FAMILY_MAX])
+int daemon_processes(struct daemon *d, pid_t *pids, int max)
 {
 	int n = 1;
 
@@ -100,7 +100,7 @@ static int family(struct daemon *d, pid_t pids[FAMILY_MAX])
 
 			FILE *f = name[0] == '.' ? NULL : fopen(path, "re");
 
-			while (f && n < FAMILY_MAX && fscanf(f, "%d", &pids[n]) == 1)
+			while (f && n < max && fscanf(f, "%d", &pids[n]) == 1)
 				n++;
 			if (f)
 				fclose(f);
@@ -126,7 +126,7 @@ static int count_entries(const char *path)
 int daemon_fds(struct daemon *d)
 {
 	pid_t pids[FAMILY_MAX];
-	int most = 0, n = family(d, pids);
+	int most = 0, n = daemon_processes(d, pids, FAMILY_MAX);
 
 	for (int i = 0; i < n; i++) {
 		char path[64];
@@ -153,7 +153,7 @@ int daemon_fds_settle(struct daemon *d, int n, int timeout_ms)
 int daemon_threads(struct daemon *d)
 {
 	pid_t pids[FAMILY_MAX];
-	int all = 0, n = family(d, pids);
+	int all = 0, n = daemon_processes(d, pids, FAMILY_MAX);
 
 	for (int i = 0; i < n; i++) {
 		char path[64];
@@ -167,7 +167,7 @@ int daemon_threads(struct daemon *d)
 long daemon_rss_kb(struct daemon *d)
 {
 	pid_t pids[FAMILY_MAX];
-	int n = family(d, pids);
+	int n = daemon_processes(d, pids, FAMILY_MAX);
 	long all = 0;
 
 	for (int i = 0; i < n; i++) {
@@ -191,24 +191,21 @@ pid_t daemon_worker(struct daemon *d)
 {
 	pid_t pids[FAMILY_MAX];
 
-	return pids[family(d, pids) - 1];
+	return pids[daemon_processes(d, pids, FAMILY_MAX) - 1];
 }
 
 /* The open(2) flags of /proc/PID/fd/NAME if it is open on the path; else, or if it is merely
  * O_PATH, -1 */
 static int flags_if_open(pid_t pid, const char *name, const char *path)
 {
-	char link[64], target[PATH_MAX], line[128];
+	char link[64], line[128];
 	unsigned int flags = O_PATH;
+	struct stat a, b;
 
+	/* Its name for the file is not ours. */
 	snprintf(link, sizeof(link), "/proc/%d/fd/%.16s", pid, name);
-
-	ssize_t n = readlink(link, target, sizeof(target) - 1);
-
-	if (n < 0)
-		return -1;
-	target[n] = '\0';
-	if (strcmp(target, path))
+	if (stat(link, &a) < 0 || lstat(path, &b) < 0 || a.st_dev != b.st_dev ||
+	    a.st_ino != b.st_ino)
 		return -1;
 	snprintf(link, sizeof(link), "/proc/%d/fdinfo/%.16s", pid, name);
 

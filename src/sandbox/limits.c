@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "rlimit.h"
+/*
+ * Should: let the daemon open as many files as a guest may come to know.
+ * Mustn't: fail a start for what an unprivileged user cannot have.
+ */
+#include "sandbox/limits.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,8 +26,8 @@ static long nr_open(void)
 	return n;
 }
 
-/* syscalls: prlimit64 */
-int rlimit_raise_nofile(long wanted)
+/* syscalls(start): prlimit64 */
+int limits_raise_nofile(long wanted)
 {
 	long open_max = nr_open();
 	long useful = open_max < NOFILE_USEFUL ? open_max : NOFILE_USEFUL;
