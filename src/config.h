@@ -76,6 +76,9 @@ struct config {
 	enum seccomp_mode seccomp;
 	struct cap_mods modcaps;
 	struct id_ranges uid_map, gid_map; /* empty: no --uid-map, --gid-map */
+	/* Workers that may be started in the place of dead ones, and within how
+	 * many seconds. */
+	unsigned int restart_max, restart_sec;
 	enum log_level log_level;
 	bool use_syslog;
 };

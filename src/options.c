@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "fs/xattrmap.h"
+#include "keeper/restart.h"
 #include "options_set.h"
 #include "wire/vring.h"
 
@@ -269,6 +270,12 @@ static int set_rlimit_nofile(struct options *o, struct value v)
 	return parse_long(v, 0, INT_MAX, &o->cfg.rlimit_nofile);
 }
 
+static int set_restart(struct options *o, struct value v)
+{
+	return restart_limit(v.text, &o->cfg) < 0 ?
+		       option_wrong(v, "N/SECONDS is wanted") : 0;
+}
+
 static int set_log_level(struct options *o, struct value v)
 {
 	static const struct word levels[] = {
@@ -482,6 +489,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.announce_submounts = true,
 		.thread_pool_size = -1,
 		.rlimit_nofile = -1,
+		.restart_max = 3, .restart_sec = 60,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	if (asks_capabilities(argc, argv))

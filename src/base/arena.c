@@ -164,6 +164,31 @@ void arena_section_clear(const struct arena *a, enum arena_section_id id)
 	ASSERT(r == 0);
 }
 
+/* syscalls: lseek */
+bool arena_section_data(const struct arena *a, enum arena_section_id id,
+			size_t at, size_t *ret_start, size_t *ret_end)
+{
+	off_t base = (off_t)a->header->section[id].offset, start, end;
+	size_t size = a->header->section[id].size;
+
+	if (at >= size)
+		return false;
+	start = lseek(a->fd, base + (off_t)at, SEEK_DATA);
+	if (start < 0 || start >= base + (off_t)size)
+		return false;
+	end = lseek(a->fd, start, SEEK_HOLE);
+	*ret_start = (size_t)(start - base);
+	*ret_end = end < 0 ? size : min_size((size_t)(end - base), size);
+	return true;
+}
+
+bool arena_generation_is_old(const struct arena *a, uint64_t generation)
+{
+	return generation > 0 &&
+	       generation < atomic_load_explicit(&a->header->generation,
+						 memory_order_relaxed);
+}
+
 uint64_t arena_generations(const struct arena *a, uint64_t n)
 {
 	return atomic_fetch_add_explicit(&a->header->generation, n,

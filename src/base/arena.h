@@ -16,6 +16,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,8 @@ enum arena_section_id {
 	ARENA_REGIONS, /* guest memory regions */
 	ARENA_QUEUES, /* addresses and indices of each queue */
 	ARENA_INFLIGHT, /* a record per request at work */
+	ARENA_TALLIES, /* what requests at work have given to the guest */
+	ARENA_JOURNALS, /* lookup counts that are being changed */
 	ARENA_NODES,
 	ARENA_MOUNTS, /* those that nodes are opened on by handle */
 	ARENA_HANDLES,
@@ -59,6 +62,17 @@ size_t arena_section_size(const struct arena *a, enum arena_section_id id);
 
 /* Gives the memory behind a section back; it reads as zeroes afterwards. */
 void arena_section_clear(const struct arena *a, enum arena_section_id id);
+
+/*
+ * The next part of a section, from @at bytes on, that was ever written: true,
+ * and where it begins and ends, within the section. A look at the rest would
+ * make memory of it.
+ */
+bool arena_section_data(const struct arena *a, enum arena_section_id id,
+			size_t at, size_t *ret_start, size_t *ret_end);
+
+/* Whether this generation has been given out. */
+bool arena_generation_is_old(const struct arena *a, uint64_t generation);
 
 /* Reserves @n generations and returns the first. Never 0. Any thread. */
 uint64_t arena_generations(const struct arena *a, uint64_t n);

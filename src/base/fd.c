@@ -17,6 +17,7 @@
 #define RESERVE_MAX 640
 
 static atomic_long in_use;
+uint8_t *fd_named;
 static long guest_limit = LONG_MAX;
 static bool (*relieve)(void *ctx);
 static void *relieve_ctx;
@@ -26,6 +27,8 @@ static int counted(int fd)
 	if (fd < 0)
 		return -errno;
 	atomic_fetch_add_explicit(&in_use, 1, memory_order_relaxed);
+	if (__builtin_expect(fd_named != NULL, 0))
+		fd_named[fd / 8] |= (uint8_t)(1U << (fd % 8));
 	return fd;
 }
 
@@ -147,6 +150,11 @@ int fd_close(int *fd)
 long fd_count(void)
 {
 	return atomic_load_explicit(&in_use, memory_order_relaxed);
+}
+
+void fd_count_reset(void)
+{
+	atomic_store_explicit(&in_use, 0, memory_order_relaxed);
 }
 
 struct fd_name fd_name(int fd)

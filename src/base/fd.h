@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/scope.h"
@@ -78,6 +79,11 @@ static inline int fd_take(int *fd)
 
 /* How many descriptors were opened or taken here and are not closed yet. */
 long fd_count(void);
+
+/* For base/recall.c: what was opened by another process is not counted. While
+ * there is a set of numbers, what is opened or taken here is noted there. */
+void fd_count_reset(void);
+extern uint8_t *fd_named;
 
 /* A descriptor's name below /proc/self/fd, which is every thread's working
  * directory: reopening needs no path of the share. */

@@ -89,6 +89,17 @@ int slots_init(struct slots *s, const struct arena *arena,
 void slots_destroy(struct slots *s);
 
 /*
+ * Takes over the records that a worker which died has left; between
+ * slots_init() and the first use. @keep is asked for each LIVE one whether it is
+ * sound and still of use; what is not, and what was DYING, becomes FREE without
+ * being reclaimed: its descriptor is closed by recall_end().
+ */
+void slots_attach(struct slots *s, bool (*keep)(void *ctx, void *record));
+
+/* Each LIVE record in turn; NULL at the end. No other thread in the table. */
+void *slots_next(struct slots *s, const void *prev);
+
+/*
  * A free record of the shard, whose lock is held; zeroed but for its commit
  * word. NULL if there is none. Not visible to anyone until slots_commit().
  */

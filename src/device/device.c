@@ -29,6 +29,11 @@ size_t device_inflight_size(void)
 	       sizeof(struct inflight);
 }
 
+size_t device_tallies_size(void)
+{
+	return VHOST_USER_QUEUES_MAX * sizeof(struct tally);
+}
+
 struct inflight *device_inflight(const struct device *dev, unsigned int index)
 {
 	return dev->inflight + (size_t)index * WIRE_VRING_SIZE_MAX;
@@ -43,6 +48,7 @@ int device_init(struct device *dev, const struct arena *arena,
 	dev->session = session;
 	dev->queue_record = arena_section(arena, ARENA_QUEUES);
 	dev->inflight = arena_section(arena, ARENA_INFLIGHT);
+	dev->tally = arena_section(arena, ARENA_TALLIES);
 	dev->control_fd = control_fd;
 	dev->front_fd = -1;
 	return 0;
@@ -94,6 +100,7 @@ int device_queue(struct device *dev, unsigned int index, struct worker **ret)
 		r = worker_create(dev, index, &dev->worker[index]);
 		if (r < 0)
 			return r;
+		dev->queue_record[index].named = 1;
 	}
 	*ret = dev->worker[index];
 	return 0;
@@ -159,14 +166,20 @@ static bool exclusive_waits(const struct device *dev)
 	return false;
 }
 
-/* All gates closed. What is in flight then is parked, and for nobody once its
- * session ends. */
+/*
+ * All gates closed. What is in flight then is parked, and for nobody once its
+ * session ends, but for the requests that end it.
+ */
 static void forget_all(struct device *dev)
 {
 	struct worker *w;
 
 	for_each_worker(dev, w)
-		queue_forget_requests(&w->queue);
+		queue_forget_requests_but(&w->queue,
+					  atomic_load(&w->exclusive) ==
+							  EXCLUSIVE_WAITS ?
+						  w->slot->chain.head :
+						  QUEUE_NO_HEAD);
 }
 
 /*
@@ -186,7 +199,6 @@ static void run_exclusives(struct device *dev)
 		if (!atomic_load(&w->exclusive))
 			continue;
 		c->start_no = w->queue.record->start_no;
-		atomic_store(&c->record->phase, INFLIGHT_TAKEN);
 		worker_run_exclusive(w);
 		while (worker_wait_told(w, SLOW_STOP_MS) < 0)
 			waits_long(dev);
@@ -214,7 +226,7 @@ void device_resume(struct device *dev)
 	struct worker *w;
 
 	for_each_worker(dev, w) {
-		if (!queue_runnable(&w->queue) || w->fresh)
+		if (!queue_runnable(&w->queue) || w->queue.record->fresh)
 			continue;
 		if (queue_map(&w->queue, dev->event_idx, false) < 0)
 			queue_unmap(&w->queue);
@@ -226,10 +238,10 @@ static int start_queue(struct device *dev, struct worker *w)
 {
 	int r;
 
-	r = queue_map(&w->queue, dev->event_idx, w->fresh);
+	r = queue_map(&w->queue, dev->event_idx, w->queue.record->fresh);
 	if (r < 0)
 		return r;
-	w->fresh = false;
+	w->queue.record->fresh = 0;
 	r = worker_start_thread(w);
 	if (r < 0) {
 		queue_unmap(&w->queue);

@@ -27,6 +27,7 @@ struct device {
 	struct session *session;
 	struct queue_record *queue_record; /* VHOST_USER_QUEUES_MAX, arena */
 	struct inflight *inflight; /* arena */
+	struct tally *tally; /* one for each queue, arena */
 	struct worker *worker[VHOST_USER_QUEUES_MAX]; /* NULL: never named */
 	bool event_idx; /* negotiated */
 	int control_fd; /* eventfd: the control thread is wanted */
@@ -40,10 +41,21 @@ struct device {
 /* What the device needs of the arena, in bytes. */
 size_t device_queues_size(void);
 size_t device_inflight_size(void);
+size_t device_tallies_size(void);
 
 /* @control_fd is borrowed. */
 int device_init(struct device *dev, const struct arena *arena,
 		struct session *session, int control_fd);
+
+/*
+ * After a worker's death, in two steps. The first recalls the descriptors of the
+ * queues (base/recall.h). The second makes the queues go on: what was pushed by
+ * halves is pushed, what was not answered is run, and each guest's ring is
+ * looked at and notified once. The guest's memory and the session are there by
+ * then. -errno if a record makes no sense, or guest memory is gone.
+ */
+int device_recall(struct device *dev);
+int device_attach(struct device *dev);
 
 /* Stops all threads and frees everything; -ETIMEDOUT if one hangs, and then
  * nothing is freed. */

@@ -31,6 +31,7 @@ static struct request *bind(struct worker *w)
 
 	request_bind(rq, c->iov, c->n_read, chain_write_iov(c), c->n_write);
 	rq->record = c->record;
+	rq->tally = w->tally;
 	rq->token.queue = (uint16_t)w->queue.index;
 	rq->token.head = c->head;
 	rq->token.start_no = c->start_no;
@@ -70,7 +71,9 @@ static int serve_one(struct worker *w)
 		finish_parked(w, unique, result);
 	if (r != 0)
 		return r;
-	r = queue_pop(&w->queue, c);
+	r = queue_pop_again(&w->queue, c);
+	if (r == 0)
+		r = queue_pop(&w->queue, c);
 	if (r <= 0)
 		return r;
 	r = fuse_serve(w->dev->session, bind(w));
@@ -78,7 +81,10 @@ static int serve_one(struct worker *w)
 		atomic_store(&w->exclusive, EXCLUSIVE_WAITS);
 		return r;
 	}
-	if (r != REQUEST_PARKED)
+	/* Done with by nobody but this thread: it still has its phase. */
+	if (r == REQUEST_PARKED)
+		inflight_enter(c->record, INFLIGHT_PARKED);
+	else
 		finish(w, r);
 	return 1;
 }
@@ -211,10 +217,25 @@ static int poll_fd(struct worker *w, int fd, enum wake_source source)
 	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
+/* A kick that a worker which died has read or has not is an event for this one:
+ * nobody ever takes it off the counter. */
+int worker_listen(struct worker *w)
+{
+	const struct queue_record *rec = w->queue.record;
+	int r;
+
+	atomic_store(&w->sleep_ms, rec->kick_fd || !rec->started ? -1 : POLL_MS);
+	if (!rec->kick_fd)
+		return 0;
+	r = poll_fd(w, rec->kick_fd, WAKE_KICK);
+	if (r == 0)
+		w->polled_fd = rec->kick_fd;
+	return r;
+}
+
 int worker_set_kick(struct worker *w, int *fd)
 {
 	struct queue_record *rec = w->queue.record;
-	int r = 0;
 
 	/* Before it is closed: the front-end has the same eventfd, which would
 	 * keep it in the set under a number that is no longer ours. */
@@ -222,13 +243,7 @@ int worker_set_kick(struct worker *w, int *fd)
 		(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->polled_fd, NULL);
 	w->polled_fd = -1;
 	queue_set_fd(&rec->kick_fd, fd);
-	atomic_store(&w->sleep_ms, rec->kick_fd || !rec->started ? -1 : POLL_MS);
-	if (rec->kick_fd) {
-		r = poll_fd(w, rec->kick_fd, WAKE_KICK);
-		if (r == 0)
-			w->polled_fd = rec->kick_fd;
-	}
-	return r;
+	return worker_listen(w);
 }
 
 int worker_start_thread(struct worker *w)
@@ -268,6 +283,8 @@ int worker_create(struct device *dev, unsigned int index, struct worker **ret)
 		goto out_free;
 	}
 	w->slot->chain.iov = w->slot->iov;
+	w->tally = &dev->tally[index];
+	w->tally->number = index + 1;
 	r = queue_init(&w->queue, index, &dev->queue_record[index],
 		       device_inflight(dev, index), &dev->map, &dev->dirty);
 	if (r < 0)

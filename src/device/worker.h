@@ -32,12 +32,12 @@ enum worker_exclusive {
 
 struct worker {
 	struct queue queue;
+	struct tally *tally; /* of the request in the slot; arena */
 	struct gate gate;
 	struct device *dev;
 	struct slot *slot;
 	pthread_t thread;
 	bool have_thread;
-	bool fresh; /* the ring is to begin a new start */
 	int epoll_fd;
 	int wake_fd;
 	int polled_fd; /* the kick descriptor in the epoll set; -1: none */
@@ -73,6 +73,9 @@ int worker_start_thread(struct worker *w);
 /* Listens to a new kick descriptor (consumed; -1: none, the ring is polled)
  * instead of the present one, which is closed. 0 or -errno. */
 int worker_set_kick(struct worker *w, int *fd);
+
+/* Listens to the kick descriptor that the queue's record names. 0 or -errno. */
+int worker_listen(struct worker *w);
 
 /* Makes the thread look at its gate and its ring. Any thread. */
 void worker_wake(struct worker *w);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -44,6 +45,40 @@ int create_label(const struct fs *fs, struct request *rq, int path_fd)
 			0) < 0 ? -errno : 0;
 }
 
+/* The clock that the host's kernel dates files with, in ns.
+ * syscalls: clock_gettime */
+static uint64_t file_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+void create_begin(struct request *rq)
+{
+	if (!request_mark(rq))
+		request_set_mark(rq, file_time());
+}
+
+/* syscalls: statx */
+bool create_was_made(const struct request *rq, const char *name, mode_t type,
+		     struct statx *ret_stx)
+{
+	struct statx stx;
+
+	if (!rq->again || request_mark(rq) == 0 ||
+	    statx(rq->node.fd, name, AT_SYMLINK_NOFOLLOW,
+		  STATX_BASIC_STATS | STATX_BTIME, &stx) < 0 ||
+	    (stx.stx_mode & S_IFMT) != type)
+		return false;
+	*ret_stx = stx;
+	return !(stx.stx_mask & STATX_BTIME) ||
+	       (uint64_t)stx.stx_btime.tv_sec * 1000000000 +
+			       stx.stx_btime.tv_nsec >=
+		       request_mark(rq);
+}
+
 static void remove_again(const struct request *rq, const char *name)
 {
 	int saved = errno;
@@ -68,7 +103,7 @@ int create_reply(struct fs *fs, struct request *rq, const char *name)
 		remove_again(rq, name);
 		return r;
 	}
-	r = lookup_fd(fs, &rq->node, &fd, &entry);
+	r = lookup_fd(fs, &rq->node, &fd, rq->tally, &entry);
 	if (r < 0)
 		return r;
 	lookup_made(fs, &rq->node, name);

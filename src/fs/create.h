@@ -3,6 +3,8 @@
 #ifndef FS_CREATE_H
 #define FS_CREATE_H
 
+#include <sys/stat.h>
+
 #include "fs/request.h"
 #include "fs/share.h"
 
@@ -17,6 +19,15 @@ void create_umask_leave(mode_t entered);
 /* Gives the new file behind an O_PATH descriptor the label that came with the
  * request, if one did. 0 or -errno. */
 int create_label(const struct fs *fs, struct request *rq, int path_fd);
+
+/*
+ * Before something is made: notes when that was. After an EEXIST: whether an
+ * earlier worker has made it, for this same request, as far as the host can tell:
+ * a file of the right type that is not older. *ret_stx is what it is now.
+ */
+void create_begin(struct request *rq);
+bool create_was_made(const struct request *rq, const char *name, mode_t type,
+		     struct statx *ret_stx);
 
 /*
  * The reply for rq->name[@which], which has just been made: label, node and

@@ -2,9 +2,12 @@
 #include "fs/handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/recall.h"
 
 static struct slot_fds reclaim(void *ctx, void *record)
 {
@@ -13,13 +16,35 @@ static struct slot_fds reclaim(void *ctx, void *record)
 	return (struct slot_fds){ { fd_take(&h->fd), -1 } };
 }
 
+/* Open, for more than to point at a file, and of the right kind.
+ * syscalls: fcntl:F_GETFL fstat */
+static bool keep(void *ctx, void *record)
+{
+	const struct handle *h = record;
+	int flags = fcntl(h->fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0 || flags & O_PATH || fstat(h->fd, &st) < 0)
+		return false;
+	if (h->kind == HANDLE_DIR ? !S_ISDIR(st.st_mode) || h->dir_pos < -1 :
+				    h->kind != HANDLE_FILE ||
+					    !S_ISREG(st.st_mode))
+		return false;
+	return recall_fd(h->fd) == 0;
+}
+
 int handle_table_init(struct handle_table *t, const struct arena *arena)
 {
+	int r;
+
 	memset(t, 0, sizeof(*t));
 	for (unsigned int i = 0; i < HANDLE_DIR_LOCKS; i++)
 		pthread_mutex_init(&t->dir_lock[i], NULL);
-	return slots_init(&t->slots, arena, ARENA_HANDLES,
-			  sizeof(struct handle), reclaim, t);
+	r = slots_init(&t->slots, arena, ARENA_HANDLES, sizeof(struct handle),
+		       reclaim, t);
+	if (r == 0 && recall_runs())
+		slots_attach(&t->slots, keep);
+	return r;
 }
 
 void handle_table_clear(struct handle_table *t)
@@ -42,8 +67,8 @@ uint64_t handle_table_count(struct handle_table *t)
 	return slots_count(&t->slots);
 }
 
-int handle_open(struct handle_table *t, enum handle_kind kind, int *fd_taken,
-		uint64_t *ret_fh)
+int handle_open_for(struct handle_table *t, enum handle_kind kind,
+		    int *fd_taken, const struct tally *tally, uint64_t *ret_fh)
 {
 	_cleanup_close_ int fd = fd_take(fd_taken);
 	uint32_t shard = (uint32_t)fd % SLOTS_SHARDS;
@@ -56,6 +81,8 @@ int handle_open(struct handle_table *t, enum handle_kind kind, int *fd_taken,
 		h->fd = fd_take(&fd);
 		h->kind = kind;
 		h->dir_pos = 0;
+		h->order = tally ? tally->order : 0;
+		h->tally = tally ? tally->number : 0;
 		*ret_fh = slots_commit(&t->slots, h);
 	}
 	pthread_mutex_unlock(lock);
@@ -63,6 +90,26 @@ int handle_open(struct handle_table *t, enum handle_kind kind, int *fd_taken,
 		return -ENFILE;
 	slots_put(&t->slots, h);
 	return 0;
+}
+
+int handle_open(struct handle_table *t, enum handle_kind kind, int *fd,
+		uint64_t *ret_fh)
+{
+	return handle_open_for(t, kind, fd, NULL, ret_fh);
+}
+
+void handle_undo(struct handle_table *t, const struct tally *tally)
+{
+	struct handle *h = NULL;
+
+	while ((h = slots_next(&t->slots, h)) != NULL) {
+		struct handle_pin p = { .table = t, .handle = h };
+
+		if (h->tally != tally->number || h->order != tally->order)
+			continue;
+		slots_pin(&t->slots, h);
+		handle_close(&p);
+	}
 }
 
 int handle_pin(struct handle_table *t, uint64_t fh, enum handle_kind kind,

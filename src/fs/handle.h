@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/slots.h"
+#include "fs/tally.h"
 
 /* No process can have more descriptors than this by default (fs.nr_open). */
 #define HANDLES_MAX (1U << 20)
@@ -23,6 +24,10 @@ struct handle {
 	int32_t fd;
 	uint32_t kind;
 	off_t dir_pos; /* dir lock: where the descriptor stands; -1: unknown */
+	/* The request that it was opened for: the tally's number (0: none) and
+	 * its order. */
+	uint64_t order;
+	uint32_t tally;
 };
 
 #define HANDLE_DIR_LOCKS 64U
@@ -40,6 +45,8 @@ struct handle_pin {
 	int fd;
 };
 
+/* After a worker's death (base/recall.h) the handles that it has left are taken
+ * over; those whose descriptor is not what it was are dropped. */
 int handle_table_init(struct handle_table *t, const struct arena *arena);
 void handle_table_destroy(struct handle_table *t);
 
@@ -50,6 +57,14 @@ uint64_t handle_table_count(struct handle_table *t);
 /* Makes a handle of an open descriptor (consumed). -ENFILE: table full. */
 int handle_open(struct handle_table *t, enum handle_kind kind, int *fd,
 		uint64_t *ret_fh);
+
+/* The same for a request with a tally (or NULL): handle_undo() finds it. */
+int handle_open_for(struct handle_table *t, enum handle_kind kind, int *fd,
+		    const struct tally *tally, uint64_t *ret_fh);
+
+/* Closes what was opened for the request that a tally is of. No other thread in
+ * the table. */
+void handle_undo(struct handle_table *t, const struct tally *tally);
 
 /* Gets at a handle: 0, or -EBADF if it is none or of another kind. */
 int handle_pin(struct handle_table *t, uint64_t fh, enum handle_kind kind,

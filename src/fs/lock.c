@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "base/recall.h"
 #include "fs/lock_host.h"
 
 /* Pages that are never touched, while no lock is taken, cost nothing.
@@ -13,12 +14,16 @@ int locks_create(struct fs *fs, const struct arena *arena)
 {
 	struct locks *l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r;
 
 	if (l == MAP_FAILED)
 		return -errno;
 	fs->locks = l;
 	lock_retry_init(&l->retry);
-	return lock_table_init(&l->table, arena);
+	r = lock_table_init(&l->table, arena);
+	if (r == 0 && recall_runs())
+		lock_attach(fs);
+	return r;
 }
 
 /* syscalls: munmap */

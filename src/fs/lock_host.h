@@ -44,6 +44,13 @@ int lock_untake(struct fs *fs, const struct lock_want *want,
  * for flock; -1: it keeps that until it is closed. */
 void lock_let_go(struct fs *fs, struct lock_owner *o, int fd);
 
+/*
+ * After a worker's death: takes over the owners that it has left, and asks the
+ * host what each of them holds. Those that hold nothing, or whose node or open
+ * file is gone, go too.
+ */
+void lock_attach(struct fs *fs);
+
 /* Whether somebody who is not an owner here holds what POSIX lock @want wants:
  * -EAGAIN and what, 0, or -errno. */
 int lock_probe(struct fs *fs, const struct lock_want *want,

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/fd.h"
+#include "base/recall.h"
 
 #define WAITERS_SIZE (LOCK_WAITERS_MAX * sizeof(struct lock_waiter))
 
@@ -203,6 +204,7 @@ int lock_owner_add(struct lock_table *t, const struct lock_want *want,
 		o->owner = want->owner;
 		o->fh = want->fh;
 		o->kind = want->kind;
+		o->pid = want->pid;
 		o->fd = fd_take(&fd);
 		slots_commit(&t->slots, o);
 		chain_in(t, o);
@@ -232,6 +234,27 @@ void lock_owner_drop(struct lock_table *t, struct lock_owner *o)
 	pthread_mutex_unlock(lock);
 	pthread_mutex_unlock(&t->lock);
 	slots_put(&t->slots, o); /* closes its descriptor */
+}
+
+/* Its files are looked at later. */
+static bool keep(void *ctx, void *record)
+{
+	const struct lock_owner *o = record;
+
+	if (o->kind == LOCK_FLOCK)
+		return o->fd == -1;
+	return o->kind == LOCK_POSIX && recall_fd(o->fd) == 0;
+}
+
+void lock_table_attach(struct lock_table *t)
+{
+	struct lock_owner *o = NULL;
+
+	slots_attach(&t->slots, keep);
+	while ((o = slots_next(&t->slots, o)) != NULL) {
+		chain_in(t, o);
+		atomic_fetch_add(&t->n_owners, 1);
+	}
 }
 
 bool lock_owner_empty(struct lock_table *t, const struct lock_owner *o)
@@ -265,7 +288,7 @@ bool lock_owner_set(struct lock_table *t, struct lock_owner *o,
 	pthread_mutex_lock(&t->lock);
 	gain = lock_list_set(&t->pool, &l->ranges, &want->span, spare);
 	if (want->span.type != F_UNLCK) {
-		l->pid = want->pid;
+		o->pid = want->pid;
 		o->fh = want->fh;
 	}
 	lock_unspare(&t->pool, spare);
@@ -306,7 +329,7 @@ bool lock_conflict(struct lock_table *t, const struct lock_want *want,
 		if (!ret_held)
 			break;
 		*ret_held = *held;
-		*ret_pid = links_of(t, o)->pid;
+		*ret_pid = o->pid;
 	}
 	pthread_mutex_unlock(&t->lock);
 	return first;

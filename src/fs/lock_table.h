@@ -54,13 +54,13 @@ struct lock_owner {
 	uint64_t fh; /* by which it got its last lock */
 	int32_t fd; /* an open file description of its own; flock: -1 */
 	uint32_t kind;
+	uint32_t pid; /* the guest's, of its last lock */
 };
 
 /* What else there is to an owner, by slot index. */
 struct lock_links {
 	uint32_t ranges; /* lock_range.h */
 	uint32_t next_node, next_owner; /* index + 1: hash chains */
-	uint32_t pid;
 };
 
 /* Numbers are index + 1; 0: none. */
@@ -96,6 +96,10 @@ struct lock_table {
 /* @t is zeroed memory. 0 or -errno, and then destroy all the same. */
 int lock_table_init(struct lock_table *t, const struct arena *arena);
 void lock_table_destroy(struct lock_table *t);
+
+/* Takes over the owners that a worker which died has left, without their
+ * ranges; lock_attach() sees to these. */
+void lock_table_attach(struct lock_table *t);
 
 /* Closes and forgets everything. The table's lock held, no stripe in use. */
 void lock_table_clear(struct lock_table *t);

@@ -26,7 +26,7 @@ static void fill(const struct fs *fs, const struct node_pin *dir,
 }
 
 int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
-	      struct fuse_entry_out *ret)
+	      struct tally *tally, struct fuse_entry_out *ret)
 {
 	_cleanup_close_ int fd = fd_take(path_fd);
 	struct statx stx;
@@ -35,7 +35,7 @@ int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
 
 	r = attr_get(fd, &stx);
 	if (r == 0)
-		r = node_enter(&fs->nodes, dir, &stx, &fd, &nodeid);
+		r = node_enter_for(&fs->nodes, dir, &stx, &fd, tally, &nodeid);
 	if (r == 0)
 		fill(fs, dir, &stx, nodeid, ret);
 	return r;
@@ -83,7 +83,7 @@ static int check_below_root(const struct fs *fs, int fd)
 
 /* NFS export in the guest asks for it, to find a directory's place again. */
 static int lookup_parent(struct fs *fs, const struct node_pin *dir,
-			 struct fuse_entry_out *ret)
+			 struct tally *tally, struct fuse_entry_out *ret)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -97,7 +97,7 @@ static int lookup_parent(struct fs *fs, const struct node_pin *dir,
 	fd = r;
 	r = check_below_root(fs, fd);
 	if (r == 0)
-		r = lookup_fd(fs, dir, &fd, ret);
+		r = lookup_fd(fs, dir, &fd, tally, ret);
 	/* Upwards: where a mount begins, the guest has been. */
 	if (r == 0)
 		ret->attr.flags = 0;
@@ -118,7 +118,8 @@ void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name)
 /* 1 if the guest knew the file already, 0 if it has to be opened to tell.
  * syscalls: statx */
 static int lookup_known(struct fs *fs, const struct node_pin *dir,
-			const char *name, struct fuse_entry_out *ret)
+			const char *name, struct tally *tally,
+			struct fuse_entry_out *ret)
 {
 	struct statx stx;
 	uint64_t nodeid;
@@ -126,23 +127,24 @@ static int lookup_known(struct fs *fs, const struct node_pin *dir,
 	if (statx(dir->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
 		  STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
 		return -errno;
-	if (!node_meet(&fs->nodes, &stx, &nodeid))
+	if (!node_meet(&fs->nodes, &stx, tally, &nodeid))
 		return 0;
 	fill(fs, dir, &stx, nodeid, ret);
 	return 1;
 }
 
 static int lookup_name(struct fs *fs, const struct node_pin *dir,
-		       const char *name, struct fuse_entry_out *ret)
+		       const char *name, struct tally *tally,
+		       struct fuse_entry_out *ret)
 {
 	struct hint hint = hint_for(fs, dir, name);
 	int r = 0, fd;
 
 	if (hints_know(&fs->hints, hint))
-		r = lookup_known(fs, dir, name, ret);
+		r = lookup_known(fs, dir, name, tally, ret);
 	if (r == 0) {
 		fd = fd_open_for_guest(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
-		r = fd < 0 ? fd : lookup_fd(fs, dir, &fd, ret);
+		r = fd < 0 ? fd : lookup_fd(fs, dir, &fd, tally, ret);
 	}
 	if (r < 0)
 		hints_drop(&fs->hints, hint);
@@ -152,41 +154,43 @@ static int lookup_name(struct fs *fs, const struct node_pin *dir,
 }
 
 int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
-		 struct fuse_entry_out *ret)
+		 struct tally *tally, struct fuse_entry_out *ret)
 {
 	int fd;
 
 	if (single_is_root(fs, dir))
-		return single_lookup(fs, dir, name, ret);
+		return single_lookup(fs, dir, name, tally, ret);
 	if (name_is_dotdot(name))
-		return lookup_parent(fs, dir, ret);
+		return lookup_parent(fs, dir, tally, ret);
 	if (!name_is_dot(name))
-		return lookup_name(fs, dir, name, ret);
+		return lookup_name(fs, dir, name, tally, ret);
 	/* NFS export: the node itself, of any type */
 	fd = fd_dup(dir->fd);
-	return fd < 0 ? fd : lookup_fd(fs, dir, &fd, ret);
+	return fd < 0 ? fd : lookup_fd(fs, dir, &fd, tally, ret);
 }
 
-void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry)
+void lookup_undo(struct fs *fs, struct tally *tally,
+		 const struct fuse_entry_out *entry)
 {
+	uint32_t n = tally_count(tally);
+
 	if (entry->nodeid)
-		lookup_forget(fs, entry->nodeid, 1);
+		lookup_forget(fs, entry->nodeid, 1, n ? tally : NULL, n - 1);
 }
 
-void lookup_forget(struct fs *fs, uint64_t nodeid, uint64_t n)
+void lookup_forget(struct fs *fs, uint64_t nodeid, uint64_t n,
+		   struct tally *tally, uint32_t tally_n)
 {
-	if (node_forget(&fs->nodes, nodeid, n))
+	if (node_forget_for(&fs->nodes, nodeid, n, tally, tally_n))
 		lock_forget_node(fs, nodeid);
 }
 
 int lookup_reply(struct fs *fs, struct request *rq,
 		 const struct fuse_entry_out *entry)
 {
-	if (rq->record)
-		rq->record->looked_up = entry->nodeid;
 	if (reply_put(rq, entry, sizeof(*entry)))
 		return 0;
-	lookup_undo(fs, entry);
+	lookup_undo(fs, rq->tally, entry);
 	return -ERANGE;
 }
 

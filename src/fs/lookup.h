@@ -8,29 +8,32 @@
 
 /*
  * Looks @name up in @dir without following a link and raises the guest's count
- * of its node by one. Attributes and node are those of one file: either it is
+ * of its node by one, noted in the request's tally (or NULL). Attributes and node are those of one file: either it is
  * opened and they come from that descriptor, or its numbers are those of a node
  * that is known to keep them. @name has been checked; "." and ".." may be among them.
  * 0 or -errno.
  */
 int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
-		 struct fuse_entry_out *ret);
+		 struct tally *tally, struct fuse_entry_out *ret);
 
 /* The same for a file in @dir that is open already, by an O_PATH descriptor
  * (consumed). */
 int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
-	      struct fuse_entry_out *ret);
+	      struct tally *tally, struct fuse_entry_out *ret);
 
 /* @name has been made in @dir, and the guest knows it: its next lookup is that of
  * a known name. */
 void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name);
 
-/* Takes back what a lookup gave, when its reply does not reach the guest. */
-void lookup_undo(struct fs *fs, const struct fuse_entry_out *entry);
+/* Takes back what the last lookup of a request gave, when its reply does not
+ * reach the guest. */
+void lookup_undo(struct fs *fs, struct tally *tally,
+		 const struct fuse_entry_out *entry);
 
-/* Takes back @n lookups of a node, as node_forget() does; with the last of them
- * everything that the guest has of the node. */
-void lookup_forget(struct fs *fs, uint64_t nodeid, uint64_t n);
+/* Takes back @n lookups of a node, as node_forget_for() does; with the last of
+ * them everything that the guest has of the node. */
+void lookup_forget(struct fs *fs, uint64_t nodeid, uint64_t n,
+		   struct tally *tally, uint32_t tally_n);
 
 /* Writes an entry as the reply; takes the lookup back if it has no room. */
 int lookup_reply(struct fs *fs, struct request *rq,

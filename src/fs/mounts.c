@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/recall.h"
 
 void mounts_init(struct mounts *m, const struct arena *arena, uint64_t mnt_id,
 		 int *fd)
@@ -110,6 +111,40 @@ int mounts_get(struct mounts *m, uint64_t mnt_id, int path_fd)
 	r = join_or_make(m, mnt_id, &fd);
 	pthread_mutex_unlock(&m->lock);
 	return r;
+}
+
+/* syscalls: statx */
+static bool is_on_mount(int fd, uint64_t mnt_id)
+{
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID,
+		     &stx) == 0 &&
+	       stx.stx_mnt_id == mnt_id;
+}
+
+bool mounts_attach_user(struct mounts *m, uint32_t index, uint64_t mnt_id)
+{
+	struct mount_record *rec = &m->record[index];
+
+	if (index >= MOUNTS_MAX || rec->mnt_id != mnt_id)
+		return false;
+	if (index == MOUNT_ROOT)
+		return rec->fd >= 0;
+	if (!m->users[index] && (rec->fd <= 0 || !is_on_mount(rec->fd, mnt_id) ||
+				 recall_fd(rec->fd) < 0))
+		return false;
+	m->users[index]++;
+	if (index >= m->n)
+		m->n = index + 1;
+	return true;
+}
+
+void mounts_attach_end(struct mounts *m)
+{
+	for (uint32_t i = 1; i < MOUNTS_MAX; i++)
+		if (!m->users[i])
+			m->record[i].fd = 0;
 }
 
 void mounts_put(struct mounts *m, uint32_t index, int *ret_fd)

@@ -51,6 +51,14 @@ int mounts_get(struct mounts *m, uint64_t mnt_id, int path_fd);
 /* One user less. What is to be closed with the last one goes to *ret_fd. */
 void mounts_put(struct mounts *m, uint32_t index, int *ret_fd);
 
+/*
+ * After a worker's death: counts in a node that has this entry, if the entry is
+ * one of its mount; with its first user, its descriptor is recalled (see
+ * base/recall.h). When all are in, entries without a user are free.
+ */
+bool mounts_attach_user(struct mounts *m, uint32_t index, uint64_t mnt_id);
+void mounts_attach_end(struct mounts *m);
+
 /* Any descriptor on the mount. The caller is a user of the entry. */
 static inline int mounts_fd(const struct mounts *m, uint32_t index)
 {

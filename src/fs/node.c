@@ -21,6 +21,7 @@
 
 #include "base/checked.h"
 #include "base/fd.h"
+#include "base/recall.h"
 
 #define BUCKETS_MAX (SLOTS_MAX / SLOTS_SHARDS)
 
@@ -164,10 +165,20 @@ struct arrival {
 	int fd;
 };
 
+void node_table_chain(struct node_table *t, struct node *n)
+{
+	struct key k = key_of(n);
+	uint64_t hash = key_hash(&k);
+	struct node_shard *sh = &t->shard[shard_no(hash)];
+
+	if (sh->n_nodes++ >= sh->n_buckets)
+		grow(t, sh);
+	chain_in(t, sh, n, hash);
+}
+
 /* A new node with no lookups, pinned once. Shard lock held. */
 static struct node *insert(struct node_table *t, struct arrival *a)
 {
-	struct node_shard *sh = &t->shard[a->shard];
 	struct node *n = slots_alloc(&t->slots, a->shard);
 
 	if (!n)
@@ -184,9 +195,7 @@ static struct node *insert(struct node_table *t, struct arrival *a)
 		a->mount = MOUNTS_MAX; /* the node's now */
 	}
 	slots_commit(&t->slots, n);
-	if (sh->n_nodes++ >= sh->n_buckets)
-		grow(t, sh);
-	chain_in(t, sh, n, a->hash);
+	node_table_chain(t, n);
 	return n;
 }
 
@@ -245,7 +254,7 @@ static int find_node(struct node_table *t, const struct arrival *a,
 
 /* Shard lock held. -EAGAIN: the handle has to be known. */
 static int enter_locked(struct node_table *t, struct arrival *a,
-			struct node **ret)
+			struct tally *tally, struct node **ret)
 {
 	struct node *n;
 	int r = find_node(t, a, &n);
@@ -259,7 +268,7 @@ static int enter_locked(struct node_table *t, struct arrival *a,
 	/* Here is the descriptor that it had given up. */
 	if (node_by_handle_alone(n))
 		node_fd_put(t, n, &a->fd);
-	n->lookups++;
+	node_raise(t, n, tally);
 	n->size = a->size;
 	*ret = n;
 	return 0;
@@ -304,8 +313,9 @@ static void arrival_end(struct node_table *t, struct arrival *a)
 	(void)fd_close(&fd);
 }
 
-int node_enter(struct node_table *t, const struct node_pin *dir,
-	       const struct statx *stx, int *fd, uint64_t *ret_nodeid)
+int node_enter_for(struct node_table *t, const struct node_pin *dir,
+		   const struct statx *stx, int *fd, struct tally *tally,
+		   uint64_t *ret_nodeid)
 {
 	struct arrival a = { .key = key_from(stx), .mode = stx->stx_mode,
 			     .size = stx->stx_size,
@@ -320,7 +330,7 @@ int node_enter(struct node_table *t, const struct node_pin *dir,
 	r = prepare(t, dir, &a);
 	while (r == 0) {
 		pthread_mutex_lock(lock);
-		r = enter_locked(t, &a, &n);
+		r = enter_locked(t, &a, tally, &n);
 		if (r == 0)
 			*ret_nodeid = node_id(t, n);
 		pthread_mutex_unlock(lock);
@@ -335,6 +345,12 @@ int node_enter(struct node_table *t, const struct node_pin *dir,
 	slots_put(&t->slots, n);
 	node_fds_balance(t);
 	return 0;
+}
+
+int node_enter(struct node_table *t, const struct node_pin *dir,
+	       const struct statx *stx, int *fd, uint64_t *ret_nodeid)
+{
+	return node_enter_for(t, dir, stx, fd, NULL, ret_nodeid);
 }
 
 struct node *node_find(struct node_table *t, const struct statx *stx)
@@ -399,6 +415,12 @@ void node_unpin(struct node_pin *p)
 
 bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t count)
 {
+	return node_forget_for(t, nodeid, count, NULL, 0);
+}
+
+bool node_forget_for(struct node_table *t, uint64_t nodeid, uint64_t count,
+		     struct tally *tally, uint32_t tally_n)
+{
 	struct node *n;
 	uint32_t shard;
 	bool gone;
@@ -410,7 +432,8 @@ bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t count)
 		return false;
 	shard = slots_index(&t->slots, n) % SLOTS_SHARDS;
 	pthread_mutex_lock(&t->slots.shard[shard].lock);
-	n->lookups -= min_u64(count, n->lookups);
+	node_set_lookups(t, n, n->lookups - min_u64(count, n->lookups), tally,
+			 tally_n);
 	gone = n->lookups == 0 && slots_kill(&t->slots, n);
 	if (gone && !(n->flags & NODE_UNHASHED))
 		chain_out(t, &t->shard[shard], n);
@@ -498,6 +521,12 @@ int node_table_init(struct node_table *t, const struct arena *arena,
 		       reclaim, t);
 	if (r == 0)
 		r = shards_init(t);
+	t->journal = arena_section(arena, ARENA_JOURNALS);
+	t->tally = arena_section(arena, ARENA_TALLIES);
+	t->n_tallies = (uint32_t)(arena_section_size(arena, ARENA_TALLIES) /
+				  sizeof(*t->tally));
+	if (r == 0 && recall_runs())
+		node_table_attach(t);
 	if (r == 0)
 		r = root_enter(t, &stx, &fd);
 	if (r < 0)

@@ -27,6 +27,7 @@
 #include "fs/fsclass.h"
 #include "fs/mounts.h"
 #include "fs/node_fd.h"
+#include "fs/tally.h"
 
 #define NODE_ROOT_ID 1U
 
@@ -67,6 +68,9 @@ struct node_table {
 	struct node_shard *shard; /* SLOTS_SHARDS of them */
 	struct node_fds fds;
 	struct mounts mounts;
+	struct journal *journal; /* one for each shard, arena; its lock */
+	struct tally *tally; /* arena */
+	uint32_t n_tallies;
 };
 
 /* A node that a thread is at work on, and its descriptor for as long. */
@@ -77,7 +81,8 @@ struct node_pin {
 };
 
 /* *root_fd is consumed. -EOPNOTSUPP if there are no handles and @mode does not
- * do without. */
+ * do without. After a worker's death (base/recall.h) the nodes that it has left
+ * are taken over; those whose file is not what it was are dropped. */
 int node_table_init(struct node_table *t, const struct arena *arena,
 		    enum handle_mode mode, int *root_fd);
 void node_table_destroy(struct node_table *t);
@@ -122,12 +127,21 @@ static inline unsigned int node_class(const struct node *n)
 int node_enter(struct node_table *t, const struct node_pin *dir,
 	       const struct statx *stx, int *fd, uint64_t *ret_nodeid);
 
+/* The same for a request with a tally (or NULL): the count is taken back if its
+ * worker dies before the reply is pushed. */
+int node_enter_for(struct node_table *t, const struct node_pin *dir,
+		   const struct statx *stx, int *fd, struct tally *tally,
+		   uint64_t *ret_nodeid);
+
+/* Takes back the last count that a tally says was given. */
+void node_unlook(struct node_table *t, struct tally *tally);
+
 /*
  * The same by numbers alone, for a file that was just seen but is not open here:
  * true if they are those of a node that the guest holds and are known to be its.
  */
 bool node_meet(struct node_table *t, const struct statx *stx,
-	       uint64_t *ret_nodeid);
+	       struct tally *tally, uint64_t *ret_nodeid);
 
 /* The size that the guest's file was last seen to have; UINT64_MAX if there is
  * no such node. node_saw_size() tells of a new one. */
@@ -140,6 +154,10 @@ void node_saw_size(struct node_table *t, uint64_t nodeid, uint64_t size);
  * end of the number.
  */
 bool node_forget(struct node_table *t, uint64_t nodeid, uint64_t n);
+
+/* The same; with it the tally's number becomes @tally_n. */
+bool node_forget_for(struct node_table *t, uint64_t nodeid, uint64_t n,
+		     struct tally *tally, uint32_t tally_n);
 
 /*
  * Whoever takes a name away does it between these two: a node that the guest
@@ -172,6 +190,16 @@ uint64_t node_id(const struct node_table *t, const struct node *n);
 
 /* The guest's node, pinned, whether it has a descriptor or not; or NULL. */
 struct node *node_get(struct node_table *t, uint64_t nodeid);
+/* For node.c and node_attach.c. Sets a count, and the tally's number with it.
+ * Shard lock held. */
+void node_set_lookups(struct node_table *t, struct node *n, uint64_t lookups,
+		      struct tally *tally, uint32_t tally_n);
+/* One more lookup, noted in the tally if there is one. Shard lock held. */
+void node_raise(struct node_table *t, struct node *n, struct tally *tally);
+/* Puts a node into the hash table. Shard lock held, or one thread alone. */
+void node_table_chain(struct node_table *t, struct node *n);
+/* Takes over what a worker that died has left. */
+void node_table_attach(struct node_table *t);
 
 /* The LIVE node with the numbers in @stx, pinned, or NULL. */
 struct node *node_find(struct node_table *t, const struct statx *stx);

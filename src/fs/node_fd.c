@@ -122,6 +122,12 @@ void node_fds_clear(struct node_fds *f)
 	atomic_store(&f->begun, false);
 }
 
+void node_fds_attach(struct node_fds *f)
+{
+	atomic_store(&f->short_of, true);
+	atomic_store(&f->begun, true);
+}
+
 static void set_owner(struct node_fds *f, int fd, uint32_t owner)
 {
 	uint32_t n = (uint32_t)fd, top = atomic_load(&f->top);

@@ -60,6 +60,10 @@ void node_fds_destroy(struct node_fds *f);
 /* No node has a descriptor any more. */
 void node_fds_clear(struct node_fds *f);
 
+/* After a worker's death, before there is another thread: there are nodes that
+ * are backed by their handles alone. */
+void node_fds_attach(struct node_fds *f);
+
 /* Puts *fd (taken) behind the node. Shard lock held, or nobody knows it yet. */
 void node_fd_put(struct node_table *t, struct node *n, int *fd);
 

@@ -4,14 +4,15 @@
 
 /* A pinned node that was found by its key: counts the guest's lookup, unless the
  * last one was taken back meanwhile. */
-static bool meet(struct node_table *t, struct node *n, uint64_t size)
+static bool meet(struct node_table *t, struct node *n, uint64_t size,
+		 struct tally *tally)
 {
 	bool live;
 
 	pthread_mutex_lock(node_lock(t, n));
 	live = n->lookups > 0 && !(n->flags & NODE_UNHASHED);
 	if (live) {
-		n->lookups++;
+		node_raise(t, n, tally);
 		n->size = size;
 	}
 	pthread_mutex_unlock(node_lock(t, n));
@@ -23,7 +24,7 @@ static bool meet(struct node_table *t, struct node *n, uint64_t size)
  * that comes back by its handle shows that the inode was there all the time.
  */
 bool node_meet(struct node_table *t, const struct statx *stx,
-	       uint64_t *ret_nodeid)
+	       struct tally *tally, uint64_t *ret_nodeid)
 {
 	struct node *n = node_find(t, stx);
 	bool met = false;
@@ -33,7 +34,7 @@ bool node_meet(struct node_table *t, const struct statx *stx,
 		return false;
 	if (n != t->root && !(node_class(n) & FSCLASS_UNSTABLE) &&
 	    (!node_by_handle_alone(n) || node_fd_revive(t, n, &fd) == 0))
-		met = meet(t, n, stx->stx_size);
+		met = meet(t, n, stx->stx_size, tally);
 	*ret_nodeid = node_id(t, n);
 	slots_put(&t->slots, n);
 	return met;

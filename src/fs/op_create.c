@@ -2,6 +2,7 @@
 /* CREATE and TMPFILE: a new file and a handle of it, in one. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -53,7 +54,7 @@ static int enter_new(struct fs *fs, struct request *rq, int fd,
 		return r;
 	path_fd = r;
 	r = create_label(fs, rq, path_fd);
-	return r < 0 ? r : lookup_fd(fs, &rq->node, &path_fd, ret);
+	return r < 0 ? r : lookup_fd(fs, &rq->node, &path_fd, rq->tally, ret);
 }
 
 /* What cannot be entered is as if it had not been made. */
@@ -77,24 +78,36 @@ static int create_new(struct fs *fs, struct request *rq,
 	return 0;
 }
 
+/* An O_EXCL that meets what an earlier worker has made for it: nobody has
+ * written to it yet. */
+static bool is_half_made(const struct request *rq)
+{
+	struct statx stx;
+
+	return create_was_made(rq, rq->name[0], S_IFREG, &stx) &&
+	       stx.stx_size == 0;
+}
+
 /* The name was there: opened through its node, with the check of its type. */
-static int open_existing(struct fs *fs, const struct request *rq,
+static int open_existing(struct fs *fs, struct request *rq,
 			 struct fuse_entry_out *ret, int *ret_fd)
 {
 	_cleanup_unpin_ struct node_pin node = { 0 };
 	int r;
 
-	r = lookup_child(fs, &rq->node, rq->name[0], ret);
+	r = lookup_child(fs, &rq->node, rq->name[0], rq->tally, ret);
 	if (r < 0)
 		return r;
 	r = node_pin(&fs->nodes, ret->nodeid, &node);
+	if (r == 0 && rq->again && is_half_made(rq))
+		r = create_label(fs, rq, node.fd);
 	if (r == 0)
 		r = node_is_dir(&node) ?
 			    -EISDIR :
 			    open_node(fs, &node, rq->arg.create.flags,
 				      rq->arg.create.open_flags);
 	if (r < 0) {
-		lookup_undo(fs, ret);
+		lookup_undo(fs, rq->tally, ret);
 		return r;
 	}
 	*ret_fd = r;
@@ -106,10 +119,10 @@ static int reply_created(struct fs *fs, struct request *rq,
 			 const struct fuse_entry_out *entry, int *fd)
 {
 	struct fuse_open_out out;
-	int r = open_enter(fs, fd, &out);
+	int r = open_enter(fs, rq, fd, &out);
 
 	if (r < 0) {
-		lookup_undo(fs, entry);
+		lookup_undo(fs, rq->tally, entry);
 		return r;
 	}
 	r = lookup_reply(fs, rq, entry);
@@ -133,11 +146,13 @@ int op_create(struct fs *fs, struct request *rq)
 		return r;
 	if (!has_room(rq))
 		return -ERANGE;
+	create_begin(rq);
 	/* Somebody on the host may remove the name and make it again meanwhile,
 	 * but not for ever. */
 	for (int tries = 0; tries < CREATE_TRIES; tries++) {
 		r = create_new(fs, rq, &entry, &fd);
-		if (r != -EEXIST || rq->arg.create.flags & O_EXCL)
+		if (r != -EEXIST ||
+		    (rq->arg.create.flags & O_EXCL && !is_half_made(rq)))
 			break;
 		r = open_existing(fs, rq, &entry, &fd);
 		if (r != -ENOENT)

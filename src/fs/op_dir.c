@@ -39,7 +39,8 @@ int op_opendir(struct fs *fs, struct request *rq)
 	fd = r;
 	memset(&out, 0, sizeof(out));
 	out.open_flags = fs->cache.opendir_flags;
-	r = handle_open(&fs->handles, HANDLE_DIR, &fd, &out.fh);
+	r = handle_open_for(&fs->handles, HANDLE_DIR, &fd, rq->tally,
+			    &out.fh);
 	if (r < 0)
 		return r;
 	if (reply_put(rq, &out, sizeof(out)))
@@ -110,7 +111,7 @@ static void look_up_entry(struct fs *fs, struct request *rq,
 			  struct fuse_entry_out *ret)
 {
 	if (!name_is_dot(d->d_name) && !name_is_dotdot(d->d_name) &&
-	    lookup_child(fs, &rq->node, d->d_name, ret) == 0)
+	    lookup_child(fs, &rq->node, d->d_name, rq->tally, ret) == 0)
 		return;
 	memset(ret, 0, sizeof(*ret));
 	ret->attr.ino = ino;

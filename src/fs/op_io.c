@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -168,11 +170,12 @@ static ssize_t write_window(const struct request *rq, int n, uint64_t off,
 	return fd < 0 ? done : write_fd(fd, rq, n, off, flags);
 }
 
-static int write_all(struct request *rq, int flags)
+/* @done_before bytes are there already, and skipped in rq->in. */
+static int write_all(struct request *rq, size_t done_before, int flags)
 {
 	const struct fuse_write_in *in = &rq->arg.write;
-	uint64_t off = in->offset;
-	size_t left = in->size;
+	uint64_t off = in->offset + done_before;
+	size_t left = in->size - done_before;
 
 	while (left) {
 		size_t len;
@@ -191,6 +194,53 @@ static int write_all(struct request *rq, int flags)
 	return reply_count(rq, in->size - left);
 }
 
+/*
+ * How much of an append is at its place in the file already, from @from to the
+ * end. -EIO if something else is there: then nobody can tell what is missing.
+ * syscalls: pread
+ */
+static ssize_t appended(const struct request *rq, uint64_t from, uint64_t end)
+{
+	_cleanup_close_ int fd = fd_open_for_guest(
+		AT_FDCWD, fd_name(rq->file.fd).s, O_RDONLY, 0);
+	size_t left = (size_t)min_u64(end - from, rq->in.left);
+	struct iobuf data = rq->in;
+	char now[4096], wanted[4096];
+	uint64_t off = from;
+
+	while (fd >= 0 && left) {
+		ssize_t n = pread(fd, now, min_size(left, sizeof(now)),
+				  (off_t)off);
+
+		if (n <= 0 || !iobuf_read(&data, wanted, (size_t)n) ||
+		    memcmp(now, wanted, (size_t)n) != 0)
+			return -EIO;
+		off += (size_t)n;
+		left -= (size_t)n;
+	}
+	return fd < 0 ? -EIO : (ssize_t)(off - from);
+}
+
+/* An append is not redone without a look: where the file ends is noted before,
+ * + 1. syscalls: fstat */
+static int append(struct request *rq, int flags)
+{
+	uint64_t mark = request_mark(rq);
+	ssize_t done = 0;
+	struct stat st;
+
+	if (fstat(rq->file.fd, &st) < 0)
+		return -errno;
+	if (!mark)
+		request_set_mark(rq, (uint64_t)st.st_size + 1);
+	else if ((uint64_t)st.st_size >= mark)
+		done = appended(rq, mark - 1, (uint64_t)st.st_size);
+	if (done < 0)
+		return (int)done;
+	iobuf_skip(&rq->in, (size_t)done);
+	return write_all(rq, (size_t)done, flags);
+}
+
 int op_write(struct fs *fs, struct request *rq)
 {
 	const struct fuse_write_in *in = &rq->arg.write;
@@ -207,10 +257,10 @@ int op_write(struct fs *fs, struct request *rq)
 	if (r < 0)
 		return r;
 	if (!flags)
-		return write_all(rq, 0);
+		return write_all(rq, 0, 0);
 	lock = &fs->append_lock[rq->h.nodeid % FS_APPEND_LOCKS];
 	pthread_mutex_lock(lock);
-	r = write_all(rq, flags);
+	r = append(rq, flags);
 	pthread_mutex_unlock(lock);
 	return r;
 }
@@ -223,6 +273,10 @@ int op_fallocate(struct fs *fs, struct request *rq)
 
 	if (in->offset > INT64_MAX || in->length > INT64_MAX)
 		return -EINVAL;
+	/* These move what lies behind, once or twice. */
+	if (rq->again &&
+	    in->mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
+		return -EIO;
 	r = priv_drop_capability(fs, rq->file.fd);
 	if (r < 0)
 		return r;

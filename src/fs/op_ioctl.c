@@ -75,8 +75,10 @@ static int enable_verity(struct fs *fs, struct request *rq, int fd)
 		return -EINVAL;
 	arg.salt_ptr = arg.salt_size ? (uintptr_t)salt : 0;
 	arg.sig_ptr = arg.sig_size ? (uintptr_t)signature : 0;
-	return ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) < 0 ?
-		       -errno : reply_ioctl(rq, NULL, 0);
+	if (ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) < 0 &&
+	    !(errno == EEXIST && rq->again)) /* done by an earlier worker */
+		return -errno;
+	return reply_ioctl(rq, NULL, 0);
 }
 
 static int measure_verity(struct request *rq, int fd)

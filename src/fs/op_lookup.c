@@ -14,7 +14,7 @@ int op_lookup(struct fs *fs, struct request *rq)
 	r = name_check_lookup(rq->name[0]);
 	if (r < 0)
 		return r;
-	r = lookup_child(fs, &rq->node, rq->name[0], &entry);
+	r = lookup_child(fs, &rq->node, rq->name[0], rq->tally, &entry);
 	if (r == -ENOENT && fs->use_negative &&
 	    (fs->cache.negative.sec || fs->cache.negative.nsec))
 		return lookup_reply_none(fs, rq);
@@ -23,19 +23,25 @@ int op_lookup(struct fs *fs, struct request *rq)
 
 int op_forget(struct fs *fs, struct request *rq)
 {
-	lookup_forget(fs, rq->h.nodeid, rq->arg.forget.nlookup);
+	/* An earlier worker may have died after this, and before its end. */
+	if (tally_count(rq->tally) == 0)
+		lookup_forget(fs, rq->h.nodeid, rq->arg.forget.nlookup,
+			      rq->tally, 1);
 	return 0;
 }
 
 int op_batch_forget(struct fs *fs, struct request *rq)
 {
+	uint32_t done = tally_count(rq->tally); /* by an earlier worker */
 	struct fuse_forget_one one;
 
 	/* The count is the guest's word; the body ends where it ends. */
 	for (uint32_t i = 0; i < rq->arg.batch_forget.count; i++) {
 		if (!iobuf_read(&rq->in, &one, sizeof(one)))
 			return -EINVAL;
-		lookup_forget(fs, one.nodeid, one.nlookup);
+		if (i >= done)
+			lookup_forget(fs, one.nodeid, one.nlookup, rq->tally,
+				      i + 1);
 	}
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/name.h"
@@ -19,7 +20,8 @@ static int remove_name(struct fs *fs, const struct request *rq, int flags)
 	node_removal_enter(&fs->nodes, &rq->node, rq->name[0], &removal);
 	r = unlinkat(rq->node.fd, rq->name[0], flags) < 0 ? -errno : 0;
 	node_removal_leave(&removal);
-	return r;
+	/* An earlier worker has done it. */
+	return r == -ENOENT && rq->again ? 0 : r;
 }
 
 int op_unlink(struct fs *fs, struct request *rq)
@@ -30,6 +32,38 @@ int op_unlink(struct fs *fs, struct request *rq)
 int op_rmdir(struct fs *fs, struct request *rq)
 {
 	return remove_name(fs, rq, AT_REMOVEDIR);
+}
+
+/* The inode that a name is of, or 0. syscalls: statx */
+static uint64_t inode_of(const struct node_pin *dir, const char *name)
+{
+	struct statx stx;
+
+	return statx(dir->fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC,
+		     STATX_INO, &stx) == 0 ? stx.stx_ino : 0;
+}
+
+/*
+ * Whether an earlier worker has done what is asked for. An exchange leaves
+ * something under the old name, and so does a whiteout: which file was to be
+ * moved is noted beforehand. Else the old name is gone and the new one there.
+ */
+static bool is_moved(struct request *rq, const struct node_pin *to,
+		     uint32_t flags)
+{
+	bool leaves = flags & (RENAME_EXCHANGE | RENAME_WHITEOUT);
+	uint64_t from = 0, to_ino;
+
+	if (leaves || rq->again)
+		from = inode_of(&rq->node, rq->name[0]);
+	if (leaves && !request_mark(rq)) {
+		request_set_mark(rq, from);
+		return false;
+	}
+	if (!rq->again)
+		return false;
+	to_ino = inode_of(to, rq->name[1]);
+	return to_ino && (leaves ? to_ino == request_mark(rq) : !from);
 }
 
 /* syscalls: renameat renameat2 */
@@ -57,6 +91,8 @@ static int rename_to(struct fs *fs, struct request *rq, uint64_t newdir,
 		r = node_pin(&fs->nodes, newdir, &to);
 	if (r < 0)
 		return r;
+	if (is_moved(rq, &to, flags))
+		return 0;
 	/* Over a name: that one is taken away. */
 	node_removal_enter(&fs->nodes, &to, rq->name[1], &removal);
 	r = call_rename(rq->node.fd, rq->name[0], to.fd, rq->name[1], flags);

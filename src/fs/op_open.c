@@ -24,7 +24,7 @@ int op_open(struct fs *fs, struct request *rq)
 	if (r < 0)
 		return r;
 	fd = r;
-	r = open_enter(fs, &fd, &out);
+	r = open_enter(fs, rq, &fd, &out);
 	if (r < 0)
 		return r;
 	if (reply_put(rq, &out, sizeof(out)))

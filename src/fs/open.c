@@ -65,11 +65,13 @@ int open_node(const struct fs *fs, const struct node_pin *node,
 	return r;
 }
 
-int open_enter(struct fs *fs, int *fd, struct fuse_open_out *ret)
+int open_enter(struct fs *fs, const struct request *rq, int *fd,
+	       struct fuse_open_out *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->open_flags = fs->cache.open_flags;
-	return handle_open(&fs->handles, HANDLE_FILE, fd, &ret->fh);
+	return handle_open_for(&fs->handles, HANDLE_FILE, fd, rq->tally,
+			       &ret->fh);
 }
 
 void open_undo(struct fs *fs, uint64_t fh)

@@ -3,6 +3,7 @@
 #ifndef FS_OPEN_H
 #define FS_OPEN_H
 
+#include "fs/request.h"
 #include "fs/share.h"
 #include "wire/fuse.h"
 
@@ -16,8 +17,10 @@ int open_flags(const struct fs *fs, uint32_t guest_flags);
 int open_node(const struct fs *fs, const struct node_pin *node,
 	      uint32_t guest_flags, uint32_t open_fuse);
 
-/* Makes a handle of *fd (consumed) and fills the reply. 0 or -errno. */
-int open_enter(struct fs *fs, int *fd, struct fuse_open_out *ret);
+/* Makes a handle of *fd (consumed) for a request and fills its reply. 0 or
+ * -errno. */
+int open_enter(struct fs *fs, const struct request *rq, int *fd,
+	       struct fuse_open_out *ret);
 
 /* Takes a handle back whose reply has no room: nobody will ever release it. */
 void open_undo(struct fs *fs, uint64_t fh);

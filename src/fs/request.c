@@ -30,6 +30,8 @@ void request_bind(struct request *rq, const struct iovec *readable,
 		iobuf_limit(&rq->out, 0);
 	rq->body = 0;
 	rq->record = NULL;
+	rq->tally = NULL;
+	rq->again = false;
 	rq->op = NULL;
 	rq->have_group = false;
 	rq->label_name = NULL;

@@ -90,6 +90,9 @@ struct request {
 	size_t body; /* bytes of the body so far */
 	struct inflight *record; /* in the arena; NULL in tests */
 	struct request_token token;
+	struct tally *tally; /* in the arena; NULL in tests */
+	/* A worker has died over it: what it asks for may be there already. */
+	bool again;
 	struct session *session;
 	uint32_t queue_size; /* descriptors of the request queues, for INIT */
 	bool long_setxattr; /* agreed: SETXATTR_EXT */
@@ -127,6 +130,19 @@ struct request {
 void request_bind(struct request *rq, const struct iovec *readable,
 		  size_t n_readable, const struct iovec *writable,
 		  size_t n_writable);
+
+/* Notes something of the host before the op acts, for whoever has to find out
+ * whether it did; and what an earlier worker has noted, or 0. */
+static inline void request_set_mark(struct request *rq, uint64_t mark)
+{
+	if (rq->record)
+		__atomic_store_n(&rq->record->mark, mark, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t request_mark(const struct request *rq)
+{
+	return rq->record ? rq->record->mark : 0;
+}
 
 /* Becomes the caller of the request; see cred_enter_caller(). */
 int request_enter_caller(const struct fs *fs, const struct request *rq,

@@ -89,7 +89,7 @@ void single_destroy(struct fs *fs)
 }
 
 int single_lookup(struct fs *fs, const struct node_pin *dir, const char *name,
-		  struct fuse_entry_out *ret)
+		  struct tally *tally, struct fuse_entry_out *ret)
 {
 	int fd;
 
@@ -100,7 +100,7 @@ int single_lookup(struct fs *fs, const struct node_pin *dir, const char *name,
 	if (strcmp(name, fs->single->name) != 0)
 		return -ENOENT;
 	fd = fd_dup(fs->single->fd);
-	return fd < 0 ? fd : lookup_fd(fs, dir, &fd, ret);
+	return fd < 0 ? fd : lookup_fd(fs, dir, &fd, tally, ret);
 }
 
 static size_t entry_size(const char *name)

@@ -36,7 +36,7 @@ int single_serve(struct fs *fs, struct request *rq);
 
 /* What lookup_child() does there. */
 int single_lookup(struct fs *fs, const struct node_pin *dir, const char *name,
-		  struct fuse_entry_out *ret);
+		  struct tally *tally, struct fuse_entry_out *ret);
 
 /* The entries from @cookie on, as getdents64(2) has them: a size or -errno. */
 long single_entries(const struct fs *fs, uint64_t cookie, void *buf, size_t size);

@@ -21,7 +21,8 @@ enum op_flags {
 	OP_NO_SESSION = 1 << 5, /* may come before INIT */
 	OP_EXCLUSIVE = 1 << 6, /* while no other request is served */
 	OP_WRITES = 1 << 7, /* changes the share: not if it is read-only */
-	OP_REDO = 1 << 8, /* may be carried out twice without harm */
+	OP_REDO = 1 << 8, /* may be carried out twice without harm ... */
+	OP_AGAIN = 1 << 11, /* ... or the op minds rq->again */
 	OP_EXT = 1 << 9, /* may carry extensions (total_extlen) */
 	OP_VALUE = 1 << 10, /* a value follows the name, and stays in rq->in */
 };

@@ -10,6 +10,9 @@
 #include "fuse/decode.h"
 #include "fuse/optable.h"
 
+/* Workers that may die over one request. */
+#define DEATHS_MAX 2U
+
 static int write_header(struct iobuf *out, uint64_t unique, int result,
 			size_t body)
 {
@@ -87,24 +90,63 @@ static int run(struct fs *fs, struct request *rq)
 	return rq->op->flags & OP_WRITES ? -EPERM : single_serve(fs, rq);
 }
 
-static int act(struct fs *fs, struct request *rq)
+/* Two workers have died over it: a third one will not. */
+static int refuse_again(const struct request *rq)
+{
+	log_error("%s (unique %llu) was being carried out when two workers died: it fails",
+		  rq->op->name, (unsigned long long)rq->h.unique);
+	return -EIO;
+}
+
+/* A release that an earlier worker has done leaves nothing to be found. */
+static bool is_released(const struct request *rq, int r)
+{
+	return r == -EBADF && rq->again && (rq->h.opcode == FUSE_RELEASE ||
+					    rq->h.opcode == FUSE_RELEASEDIR);
+}
+
+static int act_pinned(struct fs *fs, struct request *rq)
 {
 	struct cred_scope scope = { 0 };
+	int r = enter_cred(fs, rq, &scope);
+
+	if (r < 0)
+		return r;
+	if (rq->record)
+		tally_begin(rq->tally, rq->record->order);
+	inflight_acting(rq->record, (uint16_t)rq->h.opcode, rq->h.unique);
+	atomic_store_explicit(&rq->acting, rq->h.opcode, memory_order_relaxed);
+	r = run(fs, rq);
+	atomic_store_explicit(&rq->acting, 0, memory_order_relaxed);
+	cred_leave(&scope);
+	return r;
+}
+
+static int act(struct fs *fs, struct request *rq)
+{
+	unsigned int deaths = rq->record ? inflight_deaths(rq->record) : 0;
 	int r = pin(fs, rq);
 
-	if (r == 0)
-		r = enter_cred(fs, rq, &scope);
-	if (r == 0) {
-		inflight_acting(rq->record, (uint16_t)rq->h.opcode,
-				rq->h.unique);
-		atomic_store_explicit(&rq->acting, rq->h.opcode,
-				      memory_order_relaxed);
-		r = run(fs, rq);
-		atomic_store_explicit(&rq->acting, 0, memory_order_relaxed);
-		cred_leave(&scope);
-	}
+	rq->again = deaths;
+	if (is_released(rq, r))
+		r = 0;
+	else if (r == 0)
+		r = deaths >= DEATHS_MAX ? refuse_again(rq) : act_pinned(fs, rq);
 	unpin(rq);
 	return r;
+}
+
+void fuse_undo(struct session *s, const struct inflight *record,
+	       struct tally *tally)
+{
+	const struct fuse_op *op = fuse_op(record->opcode);
+
+	if (inflight_phase(record) != INFLIGHT_ACTING ||
+	    tally->order != record->order || !op || op->flags & OP_NO_REPLY)
+		return;
+	while (tally_count(tally))
+		node_unlook(&s->fs->nodes, tally);
+	handle_undo(&s->fs->handles, tally);
 }
 
 int fuse_serve_exclusive(struct session *s, struct request *rq)

@@ -39,11 +39,36 @@
 #define FLAGS_ACL                                                              \
 	((uint64_t)(FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT))
 
+/* What the file system has to know of the agreement. */
+static void apply(const struct session *s)
+{
+	uint64_t flags = s->record->flags;
+	struct fs *fs = s->fs;
+
+	fs->use_acl = flags & FUSE_POSIX_ACL;
+	fs->use_label = flags & FUSE_SECURITY_CTX;
+	/* Windows' driver does not, and takes any reply for a file that is
+	 * there. It is the one that knows nothing of O_TRUNC either. */
+	fs->use_negative = flags & FUSE_ATOMIC_O_TRUNC;
+	fs->use_submounts = flags & FUSE_SUBMOUNTS;
+	fs->writeback = flags & FUSE_WRITEBACK_CACHE;
+	fs->use_posix_lock = flags & FUSE_POSIX_LOCKS;
+	fs->use_flock = flags & FUSE_FLOCK_LOCKS;
+}
+
 void session_init(struct session *s, struct fs *fs, struct session_record *rec)
 {
 	s->fs = fs;
 	s->record = rec;
 	s->refused = 0;
+}
+
+void session_attach(struct session *s)
+{
+	if (session_is_live(s))
+		apply(s);
+	else
+		fs_reset(s->fs); /* its end was under way, perhaps */
 }
 
 void session_end(struct session *s)
@@ -195,15 +220,7 @@ int op_init(struct fs *fs, struct request *rq)
 	r = check_agreed(s, s->record->flags);
 	if (r < 0)
 		return r;
-	fs->use_acl = s->record->flags & FUSE_POSIX_ACL;
-	fs->use_label = s->record->flags & FUSE_SECURITY_CTX;
-	/* Windows' driver does not, and takes any reply for a file that is
-	 * there. It is the one that knows nothing of O_TRUNC either. */
-	fs->use_negative = s->record->flags & FUSE_ATOMIC_O_TRUNC;
-	fs->use_submounts = s->record->flags & FUSE_SUBMOUNTS;
-	fs->writeback = s->record->flags & FUSE_WRITEBACK_CACHE;
-	fs->use_posix_lock = s->record->flags & FUSE_POSIX_LOCKS;
-	fs->use_flock = s->record->flags & FUSE_FLOCK_LOCKS;
+	apply(s);
 	s->record->number++;
 	fill_init(rq, &in, s->record->flags, &out);
 	if (!reply_put(rq, &out, sizeof(out)))

@@ -29,6 +29,9 @@ struct session {
 
 void session_init(struct session *s, struct fs *fs, struct session_record *rec);
 
+/* Goes on with the session of a worker that died. */
+void session_attach(struct session *s);
+
 static inline bool session_is_live(const struct session *s)
 {
 	return atomic_load_explicit(&s->record->live, memory_order_acquire);

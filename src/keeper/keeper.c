@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +13,8 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/recall.h"
+#include "keeper/restart.h"
 #include "keeper/service.h"
 #include "sandbox/sandbox.h"
 
@@ -57,6 +60,10 @@ static int setup(struct keeper *k, int *listen_fd, int *root_fd)
 		return log_err(k->stop_fd, "eventfd");
 	k->listen_fd = fd_take(listen_fd);
 	k->root_fd = fd_take(root_fd);
+	r = recall_list(k->proc_fd, &k->fds);
+	if (r < 0)
+		return log_err(r, "/proc");
+	k->n_fds = r;
 	return 0;
 }
 
@@ -93,6 +100,7 @@ struct ending {
 	int status; /* to return if the worker does not end by itself */
 	bool asked; /* by a signal to the keeper */
 	bool killed;
+	int died_of; /* a signal that nobody here has sent; 0: none */
 };
 
 uint64_t keeper_now_ms(void)
@@ -111,14 +119,17 @@ static void begin_end(struct ending *e, int status)
 	e->status = status;
 }
 
-static int exit_status(int wait_status, const struct ending *e)
+static int exit_status(int wait_status, struct ending *e)
 {
 	if (WIFEXITED(wait_status))
 		return WEXITSTATUS(wait_status);
 	if (e->killed || e->asked)
 		return e->status;
-	log_error("the worker died of signal %d (%s)", WTERMSIG(wait_status),
-		  strsignal(WTERMSIG(wait_status)));
+	if (!e->deadline) /* else it was on its way out */
+		e->died_of = WTERMSIG(wait_status);
+	else
+		log_error("the worker died of signal %d at its end",
+			  WTERMSIG(wait_status));
 	return STATUS_WORKER_DIED;
 }
 
@@ -155,9 +166,9 @@ static bool on_deadline(pid_t worker, struct ending *e)
 }
 
 /* syscalls(keeper): rt_sigtimedwait wait4 kill write */
-static int watch(const struct keeper *k, pid_t worker, const sigset_t *set)
+static int watch(const struct keeper *k, pid_t worker, const sigset_t *set,
+		 struct ending *e)
 {
-	struct ending e = { 0 };
 	int status;
 
 	for (;;) {
@@ -165,43 +176,66 @@ static int watch(const struct keeper *k, pid_t worker, const sigset_t *set)
 		siginfo_t info;
 		int sig;
 
-		if (e.deadline) {
+		if (e->deadline) {
 			uint64_t now = keeper_now_ms();
-			uint64_t left = e.deadline > now ? e.deadline - now : 0;
+			uint64_t left = e->deadline > now ? e->deadline - now : 0;
 
 			ts.tv_sec = (time_t)(left / 1000);
 			ts.tv_nsec = (long)(left % 1000) * 1000000;
 		}
-		sig = sigtimedwait(set, &info, e.deadline ? &ts : NULL);
+		sig = sigtimedwait(set, &info, e->deadline ? &ts : NULL);
 		if (reap(worker, &status))
-			return exit_status(status, &e);
+			return exit_status(status, e);
 		if (sig > 0)
-			on_signal(k, worker, &e, &info);
-		else if (errno == EAGAIN && !on_deadline(worker, &e))
-			return e.status;
+			on_signal(k, worker, e, &info);
+		else if (errno == EAGAIN && !on_deadline(worker, e))
+			return e->status;
+	}
+}
+
+/* Returns the status to end with; in a worker as well. */
+static int run_workers(const struct config *cfg, struct keeper *k,
+		       bool *ret_in_worker)
+{
+	static struct restarts restarts;
+	pid_t self = getpid(), worker;
+	sigset_t set;
+	int status;
+
+	wanted_signals(&set);
+	for (;;) {
+		struct ending e = { 0 };
+
+		log_before_clone();
+		worker = start_worker();
+		if (worker == 0) {
+			*ret_in_worker = true;
+			return service_run(cfg, k, self);
+		}
+		if (worker < 0) {
+			log_err(worker, "cannot start the worker");
+			return k->deaths ? STATUS_WORKER_DIED : STATUS_FAILED;
+		}
+		status = watch(k, worker, &set, &e);
+		if (!e.died_of ||
+		    !restart_decide(&restarts, cfg, k, e.died_of,
+				    keeper_now_ms()))
+			return status;
+		k->deaths++;
 	}
 }
 
 int keeper_run(const struct config *cfg, struct keeper *k, int *listen_fd,
 	       int *root_fd, bool *ret_in_worker)
 {
-	pid_t self = getpid(), worker;
-	sigset_t set;
+	int status;
 
 	*ret_in_worker = false;
 	if (setup(k, listen_fd, root_fd) < 0 ||
 	    sandbox_close_keeper(cfg, k->root_fd, k->proc_fd) < 0)
 		return STATUS_FAILED;
 	log_info("Waiting for vhost-user socket connection...");
-	worker = start_worker();
-	if (worker == 0) {
-		*ret_in_worker = true;
-		return service_run(cfg, k, self);
-	}
-	if (worker < 0) {
-		log_err(worker, "cannot start the worker");
-		return STATUS_FAILED;
-	}
-	wanted_signals(&set);
-	return watch(k, worker, &set);
+	status = run_workers(cfg, k, ret_in_worker);
+	free(k->fds);
+	return status;
 }

@@ -7,7 +7,8 @@
  * nothing that a guest wrote.
  *
  * The worker is a clone with memory of its own (no CLONE_VM) and the keeper's
- * descriptors (CLONE_FILES).
+ * descriptors (CLONE_FILES). If it dies, another one is started in its place
+ * (keeper/restart.h).
  */
 #ifndef KEEPER_KEEPER_H
 #define KEEPER_KEEPER_H
@@ -31,9 +32,12 @@ enum {
 
 struct keeper {
 	struct arena arena;
+	int *fds; /* all descriptors that were open before the first worker */
+	int n_fds;
+	unsigned int deaths; /* of workers */
 	int stop_fd; /* eventfd: the worker is to end */
-	int listen_fd; /* the worker closes it once it has its connection */
-	int root_fd; /* O_PATH, the share */
+	int listen_fd; /* a worker closes it once it has its connection */
+	int root_fd; /* O_PATH, the share; stays open for every worker */
 	int proc_fd; /* O_PATH, a /proc that shows the worker */
 };
 
@@ -48,7 +52,7 @@ void keeper_launch_signals(sigset_t *set);
 uint64_t keeper_now_ms(void);
 
 /*
- * Starts the worker and waits for its end. Returns the exit status, in the
+ * Starts a worker, and others in the place of dead ones, and waits for the end. Returns the exit status, in the
  * keeper and in the worker; *ret_in_worker tells which of them this is. In the
  * worker the only thing left to do is to exit. @k has the /proc already; both
  * descriptors are consumed.

@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/recall.h"
 #include "fs/lock_table.h"
 #include "sandbox/sandbox.h"
 #include "vhost/server.h"
@@ -27,6 +28,7 @@
 struct state_record {
 	struct server_record server;
 	struct session_record session;
+	struct dirty_record dirty;
 };
 
 struct service {
@@ -44,6 +46,8 @@ void service_arena_sizes(size_t sizes[ARENA_SECTIONS])
 	sizes[ARENA_REGIONS] = MEMMAP_REGIONS_MAX * sizeof(struct region_record);
 	sizes[ARENA_QUEUES] = device_queues_size();
 	sizes[ARENA_INFLIGHT] = device_inflight_size();
+	sizes[ARENA_TALLIES] = device_tallies_size();
+	sizes[ARENA_JOURNALS] = SLOTS_SHARDS * sizeof(struct journal);
 	sizes[ARENA_NODES] = (size_t)SLOTS_MAX * sizeof(struct node);
 	sizes[ARENA_MOUNTS] = MOUNTS_MAX * sizeof(struct mount_record);
 	sizes[ARENA_LOCKS] = (size_t)LOCK_OWNERS_MAX * sizeof(struct lock_owner);
@@ -110,15 +114,76 @@ static bool waits_for(void *ctx, const struct request_token *token)
 	return device_waits_for(ctx, token);
 }
 
+/* What the keeper has, but for the listening socket once it is of no use. */
+static int recall_keeper(const struct service *s, const struct keeper *k)
+{
+	bool connected = s->server.record->stage == SERVER_SERVES;
+	int r = recall_begin();
+
+	for (int i = 0; i < k->n_fds && r == 0; i++)
+		if (k->fds[i] != k->listen_fd || !connected)
+			r = recall_fd(k->fds[i]);
+	return r;
+}
+
+/* A directory of its own for the root's node: the keeper's stays. */
+static int init_fs(struct service *s, const struct config *cfg,
+		   const struct keeper *k)
+{
+	int root_fd = fd_openat(AT_FDCWD, fd_name(k->root_fd).s,
+				O_PATH, 0);
+
+	return root_fd < 0 ? root_fd :
+			     fs_init(&s->fs, &s->arena, cfg, &root_fd);
+}
+
+/* Everything that has a descriptor says so; the rest is closed. Both processes
+ * have to be without a connection to syslog then. */
+static int recall_all(struct service *s, const struct config *cfg,
+		      const struct keeper *k)
+{
+	int r = recall_keeper(s, k);
+
+	if (r == 0)
+		r = server_attach(&s->server);
+	if (r == 0)
+		r = memmap_attach(&s->dev.map);
+	if (r == 0)
+		r = dirty_attach(&s->dev.dirty);
+	if (r == 0)
+		r = device_recall(&s->dev);
+	if (r == 0)
+		r = init_fs(s, cfg, k);
+	if (r < 0)
+		return r;
+	log_before_clone();
+	r = recall_end();
+	log_debug("%d descriptors of the dead worker closed", r);
+	return r < 0 ? r : 0;
+}
+
+static void connect_parts(struct service *s, const struct config *cfg,
+			  const struct keeper *k)
+{
+	struct state_record *state = arena_section(&s->arena, ARENA_SESSION);
+
+	session_init(&s->session, &s->fs, &state->session);
+	device_init(&s->dev, &s->arena, &s->session, -1);
+	s->dev.dirty.record = &state->dirty;
+	s->dev.on_hang_up = on_hang_up;
+	s->server = (struct server){
+		.cfg = cfg,
+		.dev = &s->dev,
+		.record = &state->server,
+		.stop_fd = k->stop_fd,
+	};
+}
+
 static int init(struct service *s, const struct config *cfg, struct keeper *k)
 {
 	size_t sizes[ARENA_SECTIONS];
-	struct state_record *state;
 	int r;
 
-	s->control_fd = fd_eventfd(0, EFD_NONBLOCK);
-	if (s->control_fd < 0)
-		return s->control_fd;
 	service_arena_sizes(sizes);
 	r = arena_attach(k->arena.fd, sizes, &s->arena);
 	if (r < 0)
@@ -127,27 +192,31 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 	r = enter_fd_directory(k->proc_fd);
 	if (r < 0)
 		return log_err(r, "/proc/self/fd");
-	r = fs_init(&s->fs, &s->arena, cfg, &k->root_fd);
+	connect_parts(s, cfg, k);
+	r = k->deaths ? recall_all(s, cfg, k) : init_fs(s, cfg, k);
 	if (r < 0)
 		return r;
 	fd_set_relief(node_fds_relieve, &s->fs.nodes);
-	state = arena_section(&s->arena, ARENA_SESSION);
-	session_init(&s->session, &s->fs, &state->session);
-	s->server = (struct server){
-		.cfg = cfg,
-		.dev = &s->dev,
-		.record = &state->server,
-		.control_fd = s->control_fd,
-		.stop_fd = k->stop_fd,
-	};
-	r = device_init(&s->dev, &s->arena, &s->session, s->control_fd);
-	s->dev.on_hang_up = on_hang_up;
 	s->fs.parking = (struct fs_parking){
 		.complete = complete,
 		.wanted = waits_for,
 		.ctx = &s->dev,
 	};
-	return r < 0 ? r : memmap_catch_sigbus(&s->dev.map, s->control_fd);
+	s->control_fd = fd_eventfd(0, EFD_NONBLOCK);
+	if (s->control_fd < 0)
+		return s->control_fd;
+	s->server.control_fd = s->control_fd;
+	s->dev.control_fd = s->control_fd;
+	r = memmap_catch_sigbus(&s->dev.map, s->control_fd);
+	if (r < 0 || !k->deaths)
+		return r;
+	session_attach(&s->session);
+	r = device_attach(&s->dev);
+	if (r == 0)
+		log_info("The new worker serves: %llu nodes, %llu open files",
+			 (unsigned long long)node_table_count(&s->fs.nodes),
+			 (unsigned long long)handle_table_count(&s->fs.handles));
+	return r;
 }
 
 /* A thread that hangs in a system call may still use any of it: then the end
@@ -177,8 +246,9 @@ int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
 	if (r == 0)
 		r = sandbox_close_worker(cfg);
 	if (r < 0) {
-		log_err(r, "the worker cannot start");
-		return STATUS_FAILED;
+		log_err(r, k->deaths ? "the worker cannot go on" :
+				       "the worker cannot start");
+		return k->deaths ? STATUS_WORKER_DIED : STATUS_FAILED;
 	}
 	end = server_run(&s.server, &k->listen_fd);
 	status = end == SERVER_DISCONNECTED ? STATUS_OK : STATUS_FAILED;

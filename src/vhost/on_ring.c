@@ -50,7 +50,7 @@ int on_set_vring_num(struct server *s, struct msg *m)
 	if (r < 0)
 		return r;
 	/* User-Mode Linux only disables its rings before it sets them anew. */
-	w->fresh = true;
+	w->queue.record->fresh = 1;
 	return wrong_value(m, w->queue.index,
 			   queue_set_num(&w->queue, m->p.state.num));
 }
@@ -92,7 +92,7 @@ int on_set_vring_base(struct server *s, struct msg *m)
 	 */
 	if (m->p.state.num != w->queue.record->last_avail)
 		device_end_session(s->dev);
-	w->fresh = true;
+	w->queue.record->fresh = 1;
 	return wrong_value(m, w->queue.index,
 			   queue_set_base(&w->queue, m->p.state.num));
 }
@@ -141,7 +141,7 @@ int on_set_vring_kick(struct server *s, struct msg *m)
 	device_hold(s->dev, w);
 	if (!w->queue.record->started) {
 		w->queue.record->started = 1;
-		w->fresh = true;
+		w->queue.record->fresh = 1;
 	}
 	r = worker_set_kick(w, &fd);
 	if (r < 0)

@@ -5,11 +5,14 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/recall.h"
 #include "vhost/msgtable.h"
+#include "wire/vring.h"
 
 int msg_reply(struct server *s, const struct msg *m, const void *payload,
 	      uint32_t size)
@@ -152,8 +155,13 @@ static enum server_end serve(struct server *s)
 			return SERVER_BROKEN;
 		}
 		device_run_exclusives(s->dev);
-		if (p[SOCK].revents && receive(s, &end) < 0)
+		if (!p[SOCK].revents)
+			continue;
+		s->record->in_message = 1;
+		if (receive(s, &end) < 0)
 			return end;
+		if (!s->sock.have)
+			s->record->in_message = 0;
 	}
 }
 
@@ -173,32 +181,82 @@ static int accept_one(struct server *s, int listen_fd)
 			return -ECANCELED;
 		if (!p[0].revents)
 			continue;
+		s->record->stage = SERVER_ACCEPTS;
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			return fd_adopt(fd);
+		s->record->stage = SERVER_LISTENS;
 		if (errno != EINTR && errno != ECONNABORTED && errno != EAGAIN)
 			return -errno;
 	}
 }
 
+/* The connection is known before the socket that it came by is closed. */
+static int accept_and_record(struct server *s, int *listen_fd)
+{
+	int fd = accept_one(s, *listen_fd);
+
+	if (fd >= 0) {
+		s->record->front_fd = fd;
+		__atomic_store_n(&s->record->stage, SERVER_SERVES,
+				 __ATOMIC_RELEASE);
+		log_info("Client connected, servicing requests");
+	}
+	(void)fd_close(listen_fd);
+	return fd;
+}
+
 enum server_end server_run(struct server *s, int *listen_fd)
 {
 	enum server_end end;
-	int fd = accept_one(s, *listen_fd), none = -1;
+	int fd, none = -1;
 
-	(void)fd_close(listen_fd);
+	if (s->record->stage == SERVER_SERVES)
+		fd = s->record->front_fd;
+	else
+		fd = accept_and_record(s, listen_fd);
 	if (fd == -ECANCELED)
 		return SERVER_STOPPED;
 	if (fd < 0) {
 		log_err(fd, "cannot accept a connection");
 		return SERVER_BROKEN;
 	}
-	log_info("Client connected, servicing requests");
 	sock_init(&s->sock, fd);
 	s->dev->front_fd = fd;
 	end = serve(s);
 	s->dev->front_fd = -1;
+	s->record->front_fd = 0;
 	sock_close(&s->sock);
 	queue_set_fd(&s->record->backend_fd, &none);
 	return end;
+}
+
+static void agree(struct server *s)
+{
+	s->dev->event_idx = s->record->features >> VIRTIO_RING_F_EVENT_IDX & 1;
+	s->dev->dirty.enabled = s->record->features >> VHOST_F_LOG_ALL_BIT & 1;
+}
+
+/* syscalls: fstat */
+int server_attach(struct server *s)
+{
+	const struct server_record *rec = s->record;
+	struct stat st;
+
+	if (rec->stage > SERVER_SERVES || rec->owned > 1 ||
+	    rec->features & ~server_features(s) ||
+	    rec->protocol & ~server_protocol_features(s))
+		return log_err(-EPROTO, "the record of the front-end");
+	if (rec->stage == SERVER_ACCEPTS || rec->in_message) {
+		log_error("the worker died in the middle of a message of the front-end: the session ends");
+		return -EPIPE;
+	}
+	if (rec->backend_fd && recall_fd(rec->backend_fd) < 0)
+		return log_err(-EBADF, "the channel to the front-end");
+	if (rec->stage == SERVER_SERVES &&
+	    (recall_fd(rec->front_fd) < 0 || fstat(rec->front_fd, &st) < 0 ||
+	     !S_ISSOCK(st.st_mode)))
+		return log_err(-EBADF, "the front-end's socket");
+	agree(s);
+	return 0;
 }

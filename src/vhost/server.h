@@ -19,6 +19,15 @@ struct server_record {
 	uint64_t protocol; /* vhost-user protocol features agreed */
 	uint32_t owned; /* SET_OWNER came */
 	int32_t backend_fd; /* 0: none. The channel towards the front-end */
+	int32_t front_fd; /* 0: none. The front-end's socket */
+	uint32_t stage; /* enum server_stage */
+	uint32_t in_message; /* a message is being received or handled */
+};
+
+enum server_stage {
+	SERVER_LISTENS,
+	SERVER_ACCEPTS, /* there may be a connection that nobody knows of */
+	SERVER_SERVES, /* front_fd; the listening socket is not needed */
 };
 
 struct server {
@@ -38,8 +47,16 @@ enum server_end {
 };
 
 /*
+ * After a worker's death: recalls the descriptors of the record, and sets the
+ * device up as was agreed. -EPIPE, said in the log, if the session cannot go on:
+ * the death was in the middle of a message.
+ */
+int server_attach(struct server *s);
+
+/*
  * Accepts one connection on *listen_fd (which is then closed) and serves it to
- * its end. Both eventfds are borrowed.
+ * its end; after server_attach(), goes on with the one that there is. Both
+ * eventfds are borrowed.
  */
 enum server_end server_run(struct server *s, int *listen_fd);
 

@@ -8,12 +8,33 @@
 
 #include "base/checked.h"
 #include "base/fd.h"
+#include "base/recall.h"
 #include "wire/vhost_user.h"
 
-/* syscalls: fstat mmap munmap */
-int dirty_set_log(struct dirty *d, uint64_t size, uint64_t offset, int *fd_taken)
+/* syscalls: munmap */
+static void unmap(struct dirty *d)
 {
-	_cleanup_close_ int fd = fd_take(fd_taken);
+	memmap_guard_extra(NULL, 0);
+	if (d->mapped)
+		munmap(d->mapped, d->mapped_len);
+	d->mapped = NULL;
+	d->log = NULL;
+	d->size = 0;
+}
+
+/* Takes the descriptor out of the record, then closes it. */
+static void close_recorded(struct dirty *d)
+{
+	int fd = d->record && d->record->fd ? d->record->fd : -1;
+
+	if (fd >= 0)
+		__atomic_store_n(&d->record->fd, 0, __ATOMIC_RELEASE);
+	(void)fd_close(&fd);
+}
+
+/* syscalls: fstat mmap */
+static int map_log(struct dirty *d, uint64_t size, uint64_t offset, int fd)
+{
 	uint64_t start = round_down(offset, (uint64_t)sysconf(_SC_PAGESIZE));
 	uint64_t end;
 	struct stat st;
@@ -30,7 +51,7 @@ int dirty_set_log(struct dirty *d, uint64_t size, uint64_t offset, int *fd_taken
 	if (p == MAP_FAILED)
 		return -errno;
 
-	dirty_clear(d);
+	unmap(d);
 	d->mapped = p;
 	d->mapped_len = end - start;
 	d->log = (uint8_t *)p + (offset - start);
@@ -39,14 +60,34 @@ int dirty_set_log(struct dirty *d, uint64_t size, uint64_t offset, int *fd_taken
 	return 0;
 }
 
+/* The descriptor stays, for a worker to come. */
+int dirty_set_log(struct dirty *d, uint64_t size, uint64_t offset, int *fd_taken)
+{
+	_cleanup_close_ int fd = fd_take(fd_taken);
+	int r = map_log(d, size, offset, fd);
+
+	if (r < 0 || !d->record)
+		return r;
+	close_recorded(d);
+	d->record->size = size;
+	d->record->offset = offset;
+	d->record->fd = fd_take(&fd);
+	return 0;
+}
+
+int dirty_attach(struct dirty *d)
+{
+	const struct dirty_record *rec = d->record;
+	int r = rec->fd ? recall_fd(rec->fd) : 0;
+
+	return r == 0 && rec->fd ?
+		       map_log(d, rec->size, rec->offset, rec->fd) : r;
+}
+
 void dirty_clear(struct dirty *d)
 {
-	memmap_guard_extra(NULL, 0);
-	if (d->mapped)
-		munmap(d->mapped, d->mapped_len);
-	d->mapped = NULL;
-	d->log = NULL;
-	d->size = 0;
+	unmap(d);
+	close_recorded(d);
 }
 
 void dirty_mark_gpa(struct dirty *d, uint64_t gpa, uint64_t len)

@@ -14,8 +14,15 @@
 
 #include "virtio/memmap.h"
 
+/* In the arena. */
+struct dirty_record {
+	int32_t fd; /* 0: none (never a descriptor here). Stored last */
+	uint64_t size, offset;
+};
+
 struct dirty {
 	const struct memmap *map;
+	struct dirty_record *record; /* NULL in tests */
 	uint8_t *log; /* shared with the front-end; NULL: none */
 	size_t size; /* bytes of log */
 	void *mapped; /* page-aligned */
@@ -27,6 +34,9 @@ struct dirty {
  * file is smaller than said. */
 int dirty_set_log(struct dirty *d, uint64_t size, uint64_t offset, int *fd);
 void dirty_clear(struct dirty *d);
+
+/* Maps the log that a worker which died has left in its record. 0 or -errno. */
+int dirty_attach(struct dirty *d);
 
 static inline bool dirty_logging(const struct dirty *d)
 {

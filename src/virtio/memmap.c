@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/fd.h"
 #include "base/guestmem.h"
+#include "base/recall.h"
 
 void memmap_init(struct memmap *m, struct region_record *records)
 {
@@ -102,12 +103,21 @@ static struct region_record *free_record(struct memmap *m)
 	return NULL;
 }
 
+/* Sorted by address. */
+static void insert(struct memmap *m, const struct region *new)
+{
+	uint32_t at = m->n++;
+
+	for (; at > 0 && m->region[at - 1].gpa > new->gpa; at--)
+		m->region[at] = m->region[at - 1];
+	m->region[at] = *new;
+}
+
 int memmap_add(struct memmap *m, uint64_t gpa, uint64_t size, uint64_t uaddr,
 	       uint64_t mmap_offset, int *fd_taken)
 {
 	_cleanup_close_ int fd = fd_take(fd_taken);
 	struct region new = { .gpa = gpa, .end = gpa + size, .uaddr = uaddr };
-	uint32_t at;
 	int r;
 
 	r = check_place(m, gpa, size, uaddr);
@@ -124,12 +134,33 @@ int memmap_add(struct memmap *m, uint64_t gpa, uint64_t size, uint64_t uaddr,
 	new.record->mmap_offset = mmap_offset;
 	new.record->fd = fd_take(&fd);
 	atomic_store_explicit(&new.record->valid, 1, memory_order_release);
-
-	for (at = m->n; at > 0 && m->region[at - 1].gpa > gpa; at--)
-		m->region[at] = m->region[at - 1];
-	m->region[at] = new;
-	m->n++;
+	insert(m, &new);
 	return 0;
+}
+
+static int attach_region(struct memmap *m, struct region_record *rec)
+{
+	struct region new = { .gpa = rec->gpa, .end = rec->gpa + rec->size,
+			      .uaddr = rec->uaddr, .record = rec };
+	int r = check_place(m, rec->gpa, rec->size, rec->uaddr);
+
+	if (r == 0)
+		r = recall_fd(rec->fd);
+	if (r == 0)
+		r = map_region(&new, rec->size, rec->mmap_offset, rec->fd);
+	if (r == 0)
+		insert(m, &new);
+	return r;
+}
+
+int memmap_attach(struct memmap *m)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < MEMMAP_REGIONS_MAX && r == 0; i++)
+		if (m->record[i].valid)
+			r = attach_region(m, &m->record[i]);
+	return r;
 }
 
 static void drop(struct memmap *m, uint32_t at)

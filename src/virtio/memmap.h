@@ -59,6 +59,13 @@ void memmap_init(struct memmap *m, struct region_record *records);
 int memmap_add(struct memmap *m, uint64_t gpa, uint64_t size, uint64_t uaddr,
 	       uint64_t mmap_offset, int *fd);
 
+/*
+ * Maps the regions that a worker which died has left in its records, whose
+ * descriptors are recalled. 0, or -errno: memory that the guest counts on is
+ * gone.
+ */
+int memmap_attach(struct memmap *m);
+
 /* Removes the region that has exactly these addresses, or -ENOENT. */
 int memmap_remove(struct memmap *m, uint64_t gpa, uint64_t size,
 		  uint64_t uaddr);

@@ -27,6 +27,7 @@ int queue_init(struct queue *q, unsigned int index,
 	memset(q, 0, sizeof(*q));
 	q->done_next = p;
 	q->done = QUEUE_NO_HEAD;
+	q->again = QUEUE_NO_HEAD;
 	q->index = index;
 	q->record = record;
 	q->inflight = inflight;
@@ -46,20 +47,26 @@ void queue_destroy(struct queue *q)
  * What is still in flight when a ring is reset, the session ends or the guest
  * begins anew was parked: nobody waits for it any more.
  */
-void queue_forget_requests(struct queue *q)
+void queue_forget_requests_but(struct queue *q, uint32_t head)
 {
 	uint32_t n = q->record->num;
 
 	pthread_mutex_lock(&q->lock);
 	q->record->start_no++;
 	q->done = QUEUE_NO_HEAD;
+	q->again = QUEUE_NO_HEAD;
 	/* Nothing in flight: leave the records' untouched memory alone. */
 	if (q->record->last_avail == q->record->used_idx)
 		n = 0;
 	for (uint32_t i = 0; i < n; i++)
-		if (atomic_load(&q->inflight[i].phase) != INFLIGHT_NONE)
-			atomic_store(&q->inflight[i].phase, INFLIGHT_NONE);
+		if (i != head && inflight_phase(&q->inflight[i]))
+			inflight_set(&q->inflight[i], INFLIGHT_NONE, 0);
 	pthread_mutex_unlock(&q->lock);
+}
+
+void queue_forget_requests(struct queue *q)
+{
+	queue_forget_requests_but(q, QUEUE_NO_HEAD);
 }
 
 int queue_set_num(struct queue *q, uint32_t num)
@@ -189,6 +196,7 @@ int queue_map(struct queue *q, bool event_idx, bool restart)
 		q->notified_valid = false;
 		pthread_mutex_unlock(&q->lock);
 		atomic_store(&q->popped, false);
+		rec->broken = 0;
 		atomic_store(&q->broken, false);
 	}
 	return 0;
@@ -208,6 +216,7 @@ static int ring_break(struct queue *q, const char *what, unsigned int n)
 
 	if (atomic_exchange(&q->broken, true))
 		return -EBADMSG;
+	q->record->broken = 1;
 	log_warn("queue %u stopped: its driver broke the ring: descriptor chain %u %s",
 		 q->index, n, what);
 	if (q->record->err_fd &&
@@ -238,6 +247,18 @@ bool queue_has_more(const struct queue *q)
 {
 	return !atomic_load_explicit(&q->broken, memory_order_relaxed) &&
 	       load_acquire_le16(&q->avail->idx) != q->record->last_avail;
+}
+
+/* Not before what was stored earlier: a worker that dies between the two leaves
+ * the first alone. */
+static void store_next16(uint16_t *p, uint16_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static void store_next64(uint64_t *p, uint64_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
 static bool load_chain(struct queue *q, uint16_t head, struct chain *c)
@@ -271,15 +292,18 @@ int queue_pop(struct queue *q, struct chain *c)
 	if (head >= q->num)
 		return ring_break(q, "is outside the ring", head);
 	fl = &q->inflight[head];
-	if (atomic_load_explicit(&fl->phase, memory_order_acquire) !=
-	    INFLIGHT_NONE)
+	if (inflight_phase(fl) != INFLIGHT_NONE)
 		return ring_break(q, "was given twice", head);
 
 	if (!load_chain(q, head, c))
 		return -EBADMSG;
-	fl->order = ++rec->order;
-	atomic_store_explicit(&fl->phase, INFLIGHT_TAKEN, memory_order_release);
-	rec->last_avail++;
+	/* Whoever finds a record with an order to come sets both counts by it
+	 * (queue_attach.c). */
+	fl->order = rec->order + 1;
+	fl->avail_at = rec->last_avail;
+	inflight_set(fl, INFLIGHT_TAKEN, 0);
+	store_next16(&rec->last_avail, (uint16_t)(fl->avail_at + 1));
+	store_next64(&rec->order, fl->order);
 	if (!queue_popped(q))
 		atomic_store_explicit(&q->popped, true, memory_order_relaxed);
 	return 1;
@@ -309,6 +333,18 @@ bool queue_waits_for(struct queue *q, uint32_t start_no)
 	ours = q->record->start_no == start_no;
 	pthread_mutex_unlock(&q->lock);
 	return ours;
+}
+
+int queue_pop_again(struct queue *q, struct chain *c)
+{
+	uint32_t head = q->again;
+
+	if (head == QUEUE_NO_HEAD)
+		return 0;
+	if (atomic_load_explicit(&q->broken, memory_order_relaxed))
+		return -EBADMSG;
+	q->again = q->done_next[head];
+	return load_chain(q, (uint16_t)head, c) ? 1 : -EBADMSG;
 }
 
 int queue_pop_done(struct queue *q, struct chain *c, uint64_t *ret_unique,
@@ -370,21 +406,21 @@ bool queue_push(struct queue *q, const struct chain *c, uint32_t len)
 		return false;
 	}
 	c->record->result = (int32_t)len;
-	atomic_store_explicit(&c->record->phase, INFLIGHT_KNOWN,
-			      memory_order_release);
+	c->record->used_at = rec->used_idx;
+	inflight_enter(c->record, INFLIGHT_KNOWN);
 	slot = rec->used_idx & (q->num - 1);
 	store_le32(&q->used->ring[slot].id, c->head);
 	store_le32(&q->used->ring[slot].len, len);
-	rec->used_idx++;
-	/* Entry before index; pairs with the driver's acquire of used->idx. */
-	store_release_le16(&q->used->idx, rec->used_idx);
+	/* Entry before index; pairs with the driver's acquire of used->idx. The
+	 * guest's index before ours: see queue_attach.c. */
+	store_release_le16(&q->used->idx, (uint16_t)(rec->used_idx + 1));
+	store_next16(&rec->used_idx, (uint16_t)(rec->used_idx + 1));
 	if (logging) {
 		log_used(q, offsetof(struct vring_used, ring[slot]),
 			 sizeof(struct vring_used_elem));
 		log_used(q, offsetof(struct vring_used, idx), sizeof(uint16_t));
 	}
-	atomic_store_explicit(&c->record->phase, INFLIGHT_NONE,
-			      memory_order_release);
+	inflight_set(c->record, INFLIGHT_NONE, 0);
 	pthread_mutex_unlock(&q->lock);
 	return true;
 }

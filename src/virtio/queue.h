@@ -35,6 +35,9 @@ struct queue_record {
 	uint16_t last_avail; /* the next avail entry to pop */
 	uint16_t used_idx; /* the next used entry to fill */
 	uint8_t have_addr, enabled, started;
+	uint8_t named; /* the front-end has spoken of this queue */
+	uint8_t fresh; /* it is to begin a new start when it runs */
+	uint8_t broken; /* by its driver, since it began */
 	int32_t kick_fd, call_fd, err_fd; /* 0: none (never a descriptor here) */
 	uint64_t order; /* requests popped */
 };
@@ -57,13 +60,17 @@ struct queue {
 	/* The popping thread's. */
 	uint16_t avail_seen _cacheline_; /* avail index last read */
 	atomic_bool popped; /* something, since the ring began */
+	/* Requests that a worker which died has left, a list by head; set before
+	 * the queue is served. */
+	uint32_t again;
 
 	pthread_mutex_t lock _cacheline_; /* rank 30 */
 	uint16_t notified; /* lock: used index at the last notification */
 	bool notified_valid; /* lock: false until the first after a start */
 	/* lock to write: parked requests that are complete now, a list by head */
 	_Atomic uint32_t done;
-	uint32_t *done_next; /* lock */
+	/* lock; that of a head in the other list is the popping thread's */
+	uint32_t *done_next;
 };
 
 #define QUEUE_NO_HEAD UINT32_MAX
@@ -99,6 +106,20 @@ void queue_unmap(struct queue *q);
 /* Ends the present start: later completions of its requests are dropped. */
 void queue_forget_requests(struct queue *q);
 
+/* The same, but for the one with this head: it is part of the new start. */
+void queue_forget_requests_but(struct queue *q, uint32_t head);
+
+/*
+ * Goes on where a worker that died has left the queue: checks its record, and
+ * translates the ring's addresses if it runs. What was being pushed is pushed;
+ * what was taken and not answered is to be had from queue_pop_again(), oldest
+ * first. -EPROTO if the record makes no sense, or as queue_map().
+ */
+int queue_attach(struct queue *q, bool event_idx);
+
+/* Whether a record's values are among those that it can have. */
+bool queue_record_is_sane(const struct queue_record *rec);
+
 /*
  * Pops the next chain. c->iov must be there. Returns 1, 0 if the ring is
  * empty, or -EBADMSG when the guest broke the ring (said in the log).
@@ -132,8 +153,12 @@ bool queue_complete(struct queue *q, uint16_t head, uint32_t start_no,
 /* Whether queue_complete() would do anything now. Any thread. */
 bool queue_waits_for(struct queue *q, uint32_t start_no);
 
+/* The next one that a worker which died has left; returns as queue_pop(). For
+ * the popping thread. */
+int queue_pop_again(struct queue *q, struct chain *c);
+
 /*
- * The next of them, for the popping thread: the chain is walked again, since
+ * The next parked one that is complete, for the popping thread: the chain is walked again, since
  * the guest's memory may have moved meanwhile. Returns as queue_pop().
  */
 int queue_pop_done(struct queue *q, struct chain *c, uint64_t *ret_unique,

@@ -186,9 +186,11 @@ START_TEST(killed_worker_ends_the_program_with_a_status_of_its_own)
 {
 	static const int how[] = { SIGKILL, SIGSEGV };
 
+	static const char *const args[] = { "--no-restart", NULL };
+
 	/* a sanitizer has an exit status of its own for SIGSEGV */
 	for (int i = 0; i < (func_sanitized() ? 1 : 2); i++) {
-		func_start();
+		func_start_with(args, NULL);
 
 		pid_t worker = daemon_worker(&fx.d);
 

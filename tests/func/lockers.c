@@ -24,7 +24,12 @@ void lockers_open(void)
 
 void lockers_start(void)
 {
-	func_start_with(both, &(struct vmm_opts){ .request_queues = 1 + LOCKERS });
+	lockers_start_with(both);
+}
+
+void lockers_start_with(const char *const *args)
+{
+	func_start_with(args, &(struct vmm_opts){ .request_queues = 1 + LOCKERS });
 	attach();
 	host_text("f", "0123456789");
 	lockers_open();

@@ -18,6 +18,8 @@ extern uint64_t node, fh;		/* of "f", open to read and write */
 
 /* lockers_start() - a daemon with both kinds of locks, fx.g and the lockers */
 void lockers_start(void);
+/* lockers_start_with() - the same with these arguments, which turn the locks on */
+void lockers_start_with(const char *const *args);
 /* lockers_open() - "f" once more, in a new session */
 void lockers_open(void);
 void lockers_hang_up(void);

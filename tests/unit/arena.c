@@ -14,7 +14,7 @@
 #include "unit.h"
 
 static const size_t sizes[ARENA_SECTIONS] = { 100, 4096, 4097, 1U << 20,
-					      1ULL << 34, 300, 1, 77 };
+					      4095, 8, 1ULL << 34, 300, 1, 77 };
 static struct arena a;
 
 static void setup(void)

@@ -58,7 +58,7 @@ static int look_up(uint64_t parent, const char *name,
 	int r;
 
 	ck_ok(node_pin(&c.fs.nodes, parent, &dir));
-	r = lookup_child(&c.fs, &dir, name, ret);
+	r = lookup_child(&c.fs, &dir, name, NULL, ret);
 	node_unpin(&dir);
 	return r;
 }
@@ -88,7 +88,7 @@ START_TEST(attributes_come_with_the_node)
 	ck_assert_uint_eq(e.attr.ino, ino_of("share/file"));
 	ck_assert_uint_eq(e.attr.size, 1);
 	ck_assert_uint_eq(e.entry_valid, 1);
-	lookup_undo(&c.fs, &e);
+	lookup_undo(&c.fs, NULL, &e);
 	ck_assert_uint_eq(node_table_count(&c.fs.nodes), 1);
 }
 END_TEST
@@ -102,7 +102,7 @@ START_TEST(failed_lookups_leave_nothing)
 	ck_assert_int_eq(look_up(ROOT, "file/", &e), -ENOTDIR);
 	client_check_counts(&c, &before);
 	memset(&e, 0, sizeof(e));
-	lookup_undo(&c.fs, &e);
+	lookup_undo(&c.fs, NULL, &e);
 	client_check_counts(&c, &before);
 }
 END_TEST
@@ -177,8 +177,8 @@ START_TEST(new_file_is_a_new_node)
 		ck_ok(look_up(ROOT, "short-lived", &new));
 		ck_assert_uint_ne(old.nodeid, new.nodeid);
 		same_ino += old.attr.ino == new.attr.ino;
-		lookup_undo(&c.fs, &old);
-		lookup_undo(&c.fs, &new);
+		lookup_undo(&c.fs, NULL, &old);
+		lookup_undo(&c.fs, NULL, &new);
 		unlink(path_of("share/short-lived"));
 	}
 	/* The node's descriptor keeps the number of the old file in use. */
@@ -193,7 +193,7 @@ START_TEST(descriptor_becomes_a_node)
 	int fd = fd_openat(AT_FDCWD, path_of("share/file"), O_PATH, 0);
 
 	ck_ok(node_pin(&c.fs.nodes, ROOT, &root));
-	ck_ok(lookup_fd(&c.fs, &root, &fd, &e));
+	ck_ok(lookup_fd(&c.fs, &root, &fd, NULL, &e));
 	node_unpin(&root);
 	ck_assert_int_eq(fd, -1);
 	ck_assert_uint_eq(e.nodeid, id_of(ROOT, "file"));
@@ -208,9 +208,10 @@ static void look_and_forget(void *arg, unsigned int no)
 		struct fuse_entry_out e;
 
 		must(node_pin(&c.fs.nodes, ROOT, &root) == 0);
-		must(lookup_child(&c.fs, &root, i % 2 ? "file" : "a", &e) == 0);
+		must(lookup_child(&c.fs, &root, i % 2 ? "file" : "a", NULL,
+				  &e) == 0);
 		node_unpin(&root);
-		lookup_undo(&c.fs, &e);
+		lookup_undo(&c.fs, NULL, &e);
 	}
 }
 

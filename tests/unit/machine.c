@@ -30,7 +30,7 @@ static void configure(struct machine *m, unsigned int i, uint16_t base)
 	q->record->started = 1;
 	q->record->enabled = 1;
 	ck_ok(worker_set_kick(m->w[i], &kick));
-	m->w[i]->fresh = true;
+	q->record->fresh = 1;
 	ck_ok(device_update(&m->dev, m->w[i]));
 }
 

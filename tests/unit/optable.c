@@ -86,10 +86,12 @@ START_TEST(no_row_contradicts_itself)
 		ck_assert(!(op->flags & OP_FILE && op->flags & OP_DIR));
 		if (op->flags & (OP_FILE | OP_DIR))
 			ck_assert_uint_ge(op->in_size, sizeof(uint64_t));
-		/* What changes the share is not done twice unless that does no
-		 * harm; names made and taken away do. */
-		if (op->flags & OP_WRITES && op->names)
-			ck_assert(!(op->flags & OP_REDO));
+		/* After a worker's death each can be carried out again; what
+		 * makes and takes away names only by an op that knows of it. The
+		 * name that comes with a TMPFILE is none. */
+		ck_assert(!(op->flags & OP_REDO) != !(op->flags & OP_AGAIN));
+		if (op->flags & OP_WRITES && op->names && opcode != FUSE_TMPFILE)
+			ck_assert(op->flags & OP_AGAIN);
 		/* As the caller: where names are made, and only there. */
 		if (op->cred == CRED_CALLER)
 			ck_assert(op->flags & OP_WRITES && op->flags & OP_EXT);

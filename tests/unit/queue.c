@@ -430,7 +430,7 @@ START_TEST(new_ring_ends_the_old_start)
 	else
 		ck_ok(queue_set_addr(&rig.q, at + 4096, at, at, 0, 0));
 	ck_assert(!queue_complete(&rig.q, 0, rig.c.start_no, 0));
-	ck_assert_int_eq(rig.inflight[0].phase, INFLIGHT_NONE);
+	ck_assert_int_eq(inflight_phase(&rig.inflight[0]), INFLIGHT_NONE);
 	rig_stop(&rig);
 }
 END_TEST

@@ -52,6 +52,8 @@ void unit_arena_sizes(size_t sizes[ARENA_SECTIONS], size_t nodes,
 	sizes[ARENA_REGIONS] = MEMMAP_REGIONS_MAX * sizeof(struct region_record);
 	sizes[ARENA_QUEUES] = device_queues_size();
 	sizes[ARENA_INFLIGHT] = device_inflight_size();
+	sizes[ARENA_TALLIES] = device_tallies_size();
+	sizes[ARENA_JOURNALS] = SLOTS_SHARDS * sizeof(struct journal);
 	sizes[ARENA_NODES] = nodes * sizeof(struct node);
 	sizes[ARENA_HANDLES] = handles * sizeof(struct handle);
 	sizes[ARENA_MOUNTS] = MOUNTS_MAX * sizeof(struct mount_record);

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <dirent.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include "killer.h"
+
+const char *const killer_args[] = { "--restart-limit=1000/0", NULL };
+
+static struct {
+	pthread_t thread;
+	enum killer_unit unit;
+	unsigned int n, seen;
+	pid_t worker, tid;
+	atomic_bool ready, finished;
+	bool killed;
+	int error;
+} k;
+
+static unsigned int next_worker; /* of all that took another one's place */
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const pid_t *)a - *(const pid_t *)b;
+}
+
+/* The threads of a process in the order in which they were made: the control thread, the one of
+ * hiprio, that of the first request queue. */
+static int threads_of(pid_t pid, pid_t *tid, int max)
+{
+	char path[64];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+
+	DIR *dir = opendir(path);
+
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		if (e->d_name[0] != '.' && n < max)
+			tid[n++] = atoi(e->d_name);
+	if (dir)
+		closedir(dir);
+	qsort(tid, n, sizeof(*tid), by_number);
+	return n;
+}
+
+/* Waits for the thread to stop. 1: it did, 0: it is gone, or the test has what it wants. */
+static int wait_stop(bool may_finish)
+{
+	int status;
+
+	for (;;) {
+		pid_t r = waitpid(k.tid, &status, __WALL | WNOHANG);
+
+		if (r == k.tid)
+			return WIFSTOPPED(status);
+		if (r < 0 || (may_finish && k.finished))
+			return 0;
+		sched_yield();
+	}
+}
+
+static bool in_epoll(void)
+{
+	struct __ptrace_syscall_info info;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, k.tid, sizeof(info), &info) < 0)
+		return false;
+	return info.op == PTRACE_SYSCALL_INFO_ENTRY &&
+	       (info.entry.nr == SYS_epoll_wait || info.entry.nr == SYS_epoll_pwait);
+}
+
+/* To the entry of the call in which it waits for the guest: there it can be watched, and let go
+ * without a trap that is still to come. */
+static bool park(void)
+{
+	if (ptrace(PTRACE_INTERRUPT, k.tid, 0, 0) < 0)
+		return false;
+	while (wait_stop(false)) {
+		if (in_epoll())
+			return true;
+		if (ptrace(PTRACE_SYSCALL, k.tid, 0, 0) < 0)
+			return false;
+	}
+	return false;
+}
+
+static void kill_it(void)
+{
+	kill(k.worker, SIGKILL);
+	while (wait_stop(false))
+		; /* until it is gone: its process does not end before */
+	k.killed = true;
+}
+
+static void *trace(void *arg)
+{
+	long how = k.unit == KILLER_CALLS ? PTRACE_SYSCALL : PTRACE_SINGLESTEP;
+
+	if (ptrace(PTRACE_SEIZE, k.tid, 0, PTRACE_O_TRACESYSGOOD) < 0 || !park()) {
+		k.error = errno ? errno : ESRCH;
+		k.ready = true;
+		return NULL;
+	}
+	k.ready = true;
+	for (;;) {
+		if (ptrace(how, k.tid, 0, 0) < 0 || !wait_stop(true))
+			break;
+		if (k.seen++ == k.n) {
+			kill_it();
+			return NULL;
+		}
+	}
+	if (park())
+		ptrace(PTRACE_DETACH, k.tid, 0, 0);
+	return NULL;
+}
+
+void killer_arm(enum killer_unit unit, unsigned int n)
+{
+	pid_t tid[16];
+
+	memset(&k, 0, sizeof(k));
+	k.unit = unit;
+	k.n = n;
+	k.worker = daemon_worker(&fx.d);
+	ck_assert_int_ge(threads_of(k.worker, tid, 16), 3);
+	k.tid = tid[2];
+	ck_assert_int_eq(pthread_create(&k.thread, NULL, trace, NULL), 0);
+	while (!k.ready)
+		sched_yield();
+	ck_assert_msg(!k.error, "ptrace: %s", strerror(k.error));
+}
+
+bool killer_result(unsigned int *ret_seen)
+{
+	k.finished = true;
+	pthread_join(k.thread, NULL);
+	if (ret_seen)
+		*ret_seen = k.seen;
+	if (k.killed)
+		killer_wait_next();
+	return k.killed;
+}
+
+static unsigned int workers_so_far(void)
+{
+	unsigned int n = 0;
+
+	for (const char *s = daemon_log(&fx.d); (s = strstr(s, "The new worker serves")); s++)
+		n++;
+	return n;
+}
+
+void killer_wait_next(void)
+{
+	int64_t end = wait_now_ms() + wait_scaled(10000);
+
+	next_worker++;
+	while (workers_so_far() < next_worker) {
+		ck_assert_msg(wait_now_ms() < end, "no other worker serves");
+		wait_sleep_ms(1);
+	}
+}
+
+void killer_kill(int sig)
+{
+	pid_t worker;
+
+	while ((worker = daemon_worker(&fx.d)) == fx.d.pid)
+		sched_yield(); /* the first one is not there yet */
+	kill(worker, sig);
+	killer_wait_next();
+}
