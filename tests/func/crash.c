@@ -11,9 +11,8 @@
 
 #include "killer.h"
 
-#define DATA_LEN 70000u		/* more than one window of the host's pages */
+#define DATA_LEN 70000u
 #define ENTRIES 30
-
 struct step {
 	char name[32], other[32];	/* of this round alone */
 	uint64_t node, fh;		/* of `name`, if prepare() has looked it up, opened it */
@@ -94,19 +93,14 @@ static void nothing(void)
 {
 }
 
-static void create_(uint32_t flags)
-{
-	ok(guest_create(&fx.g, FUSE_ROOT_ID, s.name, O_RDWR | flags, 0644, 0, &s.e, &s.o));
-}
-
 static void create(void)
 {
-	create_(0);
+	ok(guest_create(&fx.g, FUSE_ROOT_ID, s.name, O_RDWR, 0644, 0, &s.e, &s.o));
 }
 
 static void create_excl(void)
 {
-	create_(O_EXCL);
+	ok(guest_create(&fx.g, FUSE_ROOT_ID, s.name, O_RDWR | O_EXCL, 0644, 0, &s.e, &s.o));
 }
 
 static void created(void)
@@ -567,7 +561,7 @@ START_TEST(at_each_system_call)
 }
 END_TEST
 
-/* Rounds of each op; $CRASH_ROUNDS for more than a short test has */
+/* Rounds of each op; or $CRASH_ROUNDS */
 #define INSTRUCTIONS 8
 
 START_TEST(after_any_instruction)

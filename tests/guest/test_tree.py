@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A source tree's life on the share: unpacked, committed to git, compared, removed."""
 
+import contextlib
 import io
 import os
 import random
 import shutil
+import signal
 import tarfile
+import threading
 
 import pytest
 
@@ -105,3 +108,39 @@ def test_tree_sanitized(own_guest, archive):
     status = share.wait(30)
     conftest.alarms(share.log())
     assert status == 0
+
+
+@contextlib.contextmanager
+def deaths(share):
+    """Kills the process that serves, again and again, one or two seconds apart. The list that
+    this gives is of those that died."""
+    rng, end, killed = random.Random(1), threading.Event(), []
+
+    def work():
+        while not end.wait(rng.uniform(0.2, 2)):
+            worker = share.pids()[-1]
+            if worker != share.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+                    killed.append(worker)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_tree_with_deaths(own_guest, archive):
+    """The same with a daemon whose serving process dies all the time: the guest notices nothing."""
+    share = vm.Share(conftest.work_folder(), options=["--restart-limit=1000/0"])
+    guest = own_guest([share], queues=2)
+    guest.mount()
+    with deaths(share) as killed:
+        life_of_a_tree(conftest.Place(guest, share, "tree"), archive)
+    assert len(killed) >= 10, "too few to say anything"
+    guest.power_off()
+    assert share.wait(30) == 0
+    assert share.log().count("The new worker serves") >= len(killed) - 1
