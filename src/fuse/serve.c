@@ -127,7 +127,6 @@ static int act(struct fs *fs, struct request *rq)
 	unsigned int deaths = rq->record ? inflight_deaths(rq->record) : 0;
 	int r = pin(fs, rq);
 
-	rq->again = deaths;
 	if (is_released(rq, r))
 		r = 0;
 	else if (r == 0)
@@ -155,6 +154,13 @@ int fuse_serve_exclusive(struct session *s, struct request *rq)
 	return reply_finish(rq, act(s->fs, rq));
 }
 
+/* A DESTROY that an earlier worker has done has left none. */
+static bool needs_session(const struct request *rq)
+{
+	return !(rq->op->flags & OP_NO_SESSION) &&
+	       !(rq->again && rq->h.opcode == FUSE_DESTROY);
+}
+
 int fuse_serve(struct session *s, struct request *rq)
 {
 	int r;
@@ -164,7 +170,8 @@ int fuse_serve(struct session *s, struct request *rq)
 	rq->unsized_label = s->record->flags & FUSE_SECURITY_CTX &&
 			    s->record->minor < WIRE_FUSE_MINOR_EXTLEN;
 	r = fuse_decode(rq);
-	if (r == 0 && !(rq->op->flags & OP_NO_SESSION) && !session_is_live(s))
+	rq->again = rq->record && inflight_deaths(rq->record);
+	if (r == 0 && !session_is_live(s) && needs_session(rq))
 		r = -EIO;
 	if (r == 0 && rq->op->flags & OP_EXCLUSIVE)
 		return REQUEST_EXCLUSIVE;

@@ -67,14 +67,15 @@ static int wait_stop(bool may_finish)
 	}
 }
 
-static bool in_epoll(void)
+static bool is_waiting(void)
 {
 	struct __ptrace_syscall_info info;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, k.tid, sizeof(info), &info) < 0)
 		return false;
 	return info.op == PTRACE_SYSCALL_INFO_ENTRY &&
-	       (info.entry.nr == SYS_epoll_wait || info.entry.nr == SYS_epoll_pwait);
+	       (info.entry.nr == SYS_epoll_wait || info.entry.nr == SYS_epoll_pwait ||
+		info.entry.nr == SYS_poll || info.entry.nr == SYS_ppoll);
 }
 
 /* To the entry of the call in which it waits for the guest: there it can be watched, and let go
@@ -84,7 +85,7 @@ static bool park(void)
 	if (ptrace(PTRACE_INTERRUPT, k.tid, 0, 0) < 0)
 		return false;
 	while (wait_stop(false)) {
-		if (in_epoll())
+		if (is_waiting())
 			return true;
 		if (ptrace(PTRACE_SYSCALL, k.tid, 0, 0) < 0)
 			return false;
@@ -123,7 +124,7 @@ static void *trace(void *arg)
 	return NULL;
 }
 
-void killer_arm(enum killer_unit unit, unsigned int n)
+static void arm(unsigned int thread, enum killer_unit unit, unsigned int n)
 {
 	pid_t tid[16];
 
@@ -132,11 +133,21 @@ void killer_arm(enum killer_unit unit, unsigned int n)
 	k.n = n;
 	k.worker = daemon_worker(&fx.d);
 	ck_assert_int_ge(threads_of(k.worker, tid, 16), 3);
-	k.tid = tid[2];
+	k.tid = tid[thread];
 	ck_assert_int_eq(pthread_create(&k.thread, NULL, trace, NULL), 0);
 	while (!k.ready)
 		sched_yield();
 	ck_assert_msg(!k.error, "ptrace: %s", strerror(k.error));
+}
+
+void killer_arm(enum killer_unit unit, unsigned int n)
+{
+	arm(2, unit, n);
+}
+
+void killer_arm_control(enum killer_unit unit, unsigned int n)
+{
+	arm(0, unit, n);
 }
 
 bool killer_result(unsigned int *ret_seen)
@@ -168,6 +179,65 @@ void killer_wait_next(void)
 		ck_assert_msg(wait_now_ms() < end, "no other worker serves");
 		wait_sleep_ms(1);
 	}
+}
+
+/* --- a worker that dies while it takes over --- */
+
+/* Lets a stopped process go on, with the signal that it stopped for. */
+static void go_on(long how, pid_t pid, int status)
+{
+	int sig = WSTOPSIG(status);
+
+	if (status >> 16 || sig == SIGTRAP || sig == (SIGTRAP | 0x80) || sig == SIGSTOP)
+		sig = 0;
+	ptrace(how, pid, 0, sig);
+}
+
+/* The first child of the keeper is followed, the others are let go. */
+static void *follow(void *arg)
+{
+	pid_t first = 0, pid;
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, fx.d.pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
+						      PTRACE_O_TRACECLONE) < 0) {
+		k.error = errno;
+		return NULL;
+	}
+	kill(k.worker, SIGKILL);
+	while (!k.finished) {
+		pid = waitpid(-1, &status, __WALL | WNOHANG | __WNOTHREAD);
+		if (pid <= 0) {
+			wait_sleep_ms(1);
+		} else if (!WIFSTOPPED(status)) {
+			continue;
+		} else if (pid == fx.d.pid) {
+			go_on(PTRACE_CONT, pid, status);
+		} else if (!first || pid == first) {
+			first = pid;
+			if (k.seen++ == k.n) {
+				kill(pid, SIGKILL);
+				k.killed = true;
+			}
+			go_on(PTRACE_SYSCALL, pid, status);
+		} else {
+			ptrace(PTRACE_DETACH, pid, 0, 0);
+		}
+	}
+	return NULL; /* its tracees go on without it */
+}
+
+bool killer_kill_twice(unsigned int n)
+{
+	memset(&k, 0, sizeof(k));
+	k.n = n;
+	k.worker = daemon_worker(&fx.d);
+	ck_assert_int_eq(pthread_create(&k.thread, NULL, follow, NULL), 0);
+	killer_wait_next();
+	k.finished = true;
+	pthread_join(k.thread, NULL);
+	ck_assert_msg(!k.error, "ptrace: %s", strerror(k.error));
+	return k.killed;
 }
 
 void killer_kill(int sig)

@@ -13,12 +13,17 @@ enum killer_unit { KILLER_CALLS, KILLER_STEPS };
 
 /* killer_arm() - from here on the queue's thread is watched; n counts from 0. UINT_MAX: never */
 void killer_arm(enum killer_unit unit, unsigned int n);
+/* killer_arm_control() - the same for the control thread, which carries out INIT and DESTROY */
+void killer_arm_control(enum killer_unit unit, unsigned int n);
 /* killer_result() - after the request: the worker was killed. If not, it is let go, and
  * *ret_seen (may be NULL) is how many points there were. */
 bool killer_result(unsigned int *ret_seen);
 
 /* killer_kill() - kill the worker with a signal, wherever it is, and wait for the next one */
 void killer_kill(int sig);
+/* killer_kill_twice() - kill the worker, and the next one at its n-th system call; wait until one
+ * serves. False, and it lives, if it made fewer before it did. */
+bool killer_kill_twice(unsigned int n);
 /* killer_wait_next() - a worker was killed: wait until the next one serves */
 void killer_wait_next(void);
 
