@@ -539,6 +539,7 @@ static bool round_at(const struct op *op, enum killer_unit unit, unsigned int n,
 	op->act();
 	killed = killer_result(ret_seen);
 	op->check();
+	ck_assert_msg(!fx.g.ring->lost, "%s at %u: nobody told of a reply", op->name, n);
 	ck_assert_msg(daemon_fds_settle(&fx.d, before, wait_scaled(1000)) == before,
 		      "%s at %u: descriptors left over", op->name, n);
 	return killed;
