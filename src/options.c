@@ -156,7 +156,7 @@ static int set_negative_timeout(struct options *o, struct value v)
 
 static int set_timeout(struct options *o, struct value v)
 {
-	double t;
+	double t = 0;
 	int r = parse_seconds(v, &t);
 
 	if (r < 0)

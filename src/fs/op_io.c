@@ -197,7 +197,7 @@ static int write_all(struct request *rq, size_t done_before, int flags)
 /*
  * How much of an append is at its place in the file already, from @from to the
  * end. -EIO if something else is there: then nobody can tell what is missing.
- * syscalls: pread
+ * syscalls: pread64
  */
 static ssize_t appended(const struct request *rq, uint64_t from, uint64_t end)
 {

@@ -206,7 +206,6 @@ static int run_workers(const struct config *cfg, struct keeper *k,
 	for (;;) {
 		struct ending e = { 0 };
 
-		log_before_clone();
 		worker = start_worker();
 		if (worker == 0) {
 			*ret_in_worker = true;

@@ -137,8 +137,7 @@ static int init_fs(struct service *s, const struct config *cfg,
 			     fs_init(&s->fs, &s->arena, cfg, &root_fd);
 }
 
-/* Everything that has a descriptor says so; the rest is closed. Both processes
- * have to be without a connection to syslog then. */
+/* Everything that has a descriptor says so; the rest is closed. */
 static int recall_all(struct service *s, const struct config *cfg,
 		      const struct keeper *k)
 {
@@ -156,7 +155,6 @@ static int recall_all(struct service *s, const struct config *cfg,
 		r = init_fs(s, cfg, k);
 	if (r < 0)
 		return r;
-	log_before_clone();
 	r = recall_end();
 	log_debug("%d descriptors of the dead worker closed", r);
 	return r < 0 ? r : 0;

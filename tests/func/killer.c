@@ -193,14 +193,23 @@ static void go_on(long how, pid_t pid, int status)
 	ptrace(how, pid, 0, sig);
 }
 
+/* The keeper is the worker's parent: the launcher's only child. */
+static pid_t keeper(void)
+{
+	pid_t pids[8];
+
+	ck_assert_int_ge(daemon_processes(&fx.d, pids, 8), 2);
+	return pids[1];
+}
+
 /* The first child of the keeper is followed, the others are let go. */
 static void *follow(void *arg)
 {
-	pid_t first = 0, pid;
+	pid_t first = 0, pid, parent = keeper();
 	int status;
 
-	if (ptrace(PTRACE_SEIZE, fx.d.pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
-						      PTRACE_O_TRACECLONE) < 0) {
+	if (ptrace(PTRACE_SEIZE, parent, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
+						  PTRACE_O_TRACECLONE) < 0) {
 		k.error = errno;
 		return NULL;
 	}
@@ -211,7 +220,7 @@ static void *follow(void *arg)
 			wait_sleep_ms(1);
 		} else if (!WIFSTOPPED(status)) {
 			continue;
-		} else if (pid == fx.d.pid) {
+		} else if (pid == parent) {
 			go_on(PTRACE_CONT, pid, status);
 		} else if (!first || pid == first) {
 			first = pid;
@@ -242,10 +251,10 @@ bool killer_kill_twice(unsigned int n)
 
 void killer_kill(int sig)
 {
-	pid_t worker;
+	pid_t pids[8];
 
-	while ((worker = daemon_worker(&fx.d)) == fx.d.pid)
+	while (daemon_processes(&fx.d, pids, 8) < 3)
 		sched_yield(); /* the first one is not there yet */
-	kill(worker, sig);
+	kill(pids[2], sig);
 	killer_wait_next();
 }
