@@ -187,10 +187,41 @@ START_TEST(deaths_at_once)
 }
 END_TEST
 
+#define MANY 10000
+#define PAUSE_MS 2000
+
+/* The guest sees a pause, not a stand-still. */
+START_TEST(with_many_nodes)
+{
+	static uint64_t node[MANY];
+	char name[16];
+
+	func_start_with(killer_args, NULL);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		host_text(name, "");
+		node[i] = func_node(name);
+	}
+	for (int i = 0; i < 5; i++) {
+		int64_t start = wait_now_ms(), took;
+
+		kill(daemon_worker(&fx.d), SIGKILL);
+		func_attr(node[i * (MANY / 5)]);
+		took = wait_now_ms() - start;
+		ck_assert_msg(took < wait_scaled(PAUSE_MS), "%lld ms", (long long)took);
+		killer_wait_next();
+	}
+	for (int i = 0; i < MANY; i++)
+		ok(guest_forget(&fx.g, node[i], 1));
+	func_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	func_init("kills", argc, argv);
 	func_test_long(a_hundred_deaths_under_load, 120);
 	func_test_long(deaths_at_once, 120);
+	func_test_long(with_many_nodes, 120);
 	return func_done();
 }
