@@ -81,7 +81,6 @@ static void move_rings(void)
 
 static void tree(void)
 {
-	(void)chmod(fx.d.share, 0777);
 	(void)mkdir(host_path("dir"), 0777);
 	host_text("file", "0123456789");
 	(void)!symlink("../canary", host_path("link"));
@@ -336,6 +335,7 @@ static void sample(void)
 	fds = daemon_fds_settle(&fx.d, hx.fds, wait_scaled(1000));
 	rss = daemon_rss_kb(&fx.d);
 	canary_alive();
+	hostile_open_up();
 	empty_share();
 	tree();
 	must(daemon_wait(&fx.d, 0) == -ETIMEDOUT, "the daemon has gone:\n%s",

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <ftw.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -36,6 +37,20 @@ void hostile_connect(const struct vmm_opts *opts)
 	ok(front_set_vring_fd(&fx.v.front, VU_SET_VRING_ERR, 1, hx.err_fd));
 	ok(guest_lookup(&hx.witness, FUSE_ROOT_ID, "witness", &hx.file));
 	hx.fds = daemon_fds(&fx.d);
+}
+
+static int open_up(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	if (S_ISDIR(st->st_mode) || S_ISREG(st->st_mode))
+		(void)chmod(path, S_ISDIR(st->st_mode) ? 0777 : 0666);
+	return 0;
+}
+
+void hostile_open_up(void)
+{
+	/* A directory that cannot be read is only entered the next time. */
+	for (int depth = 0; depth < 4; depth++)
+		nftw(fx.d.share, open_up, 32, FTW_PHYS);
 }
 
 void hostile_served(void)

@@ -48,6 +48,9 @@ void hostile_start(const char *const *args, const struct vmm_opts *opts);
 /* hostile_connect() - the same with a daemon that runs */
 void hostile_connect(const struct vmm_opts *opts);
 
+/* hostile_open_up() - whoever this is may read and write all of the share again */
+void hostile_open_up(void);
+
 /* hostile_served() - the witness is */
 void hostile_served(void);
 

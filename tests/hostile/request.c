@@ -20,6 +20,7 @@ static void set_up(void)
 	struct fuse_entry_out e;
 
 	func_init_session();
+	hostile_open_up();
 	host_text("file", "0123456789");
 	(void)mkdir(host_path("dir"), 0755);
 	host_text("gone", "");
