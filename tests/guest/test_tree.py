@@ -22,7 +22,7 @@ COMMIT = ("git init -q . && git add -A && git commit -qm tree && git status --po
           "git rev-parse HEAD && git ls-files | wc -l")
 
 
-def make_archive(path):
+def make_archive(path, files):
     """A tree that looks like sources, the same in every run: text of many sizes, empty files,
     programs, links, odd names, and a few large files that do not compress."""
     rng = random.Random(2020)
@@ -30,7 +30,7 @@ def make_archive(path):
              for _ in range(500)]
     text = " ".join(rng.choices(words, k=40000)).replace(" z", ";\n\tz").encode()
     folders = ["tree"]
-    for n in range(160):
+    for n in range(files // 20 + 10):
         folders.append("%s/%s-%d" % (rng.choice(folders), rng.choice(words), n))
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
         def add(name, kind=tarfile.REGTYPE, data=b"", mode=0o644, link=""):
@@ -42,7 +42,7 @@ def make_archive(path):
         for folder in folders:
             add(folder, tarfile.DIRTYPE, mode=0o755)
         names = []
-        for n in range(FILES):
+        for n in range(files):
             name = "%s/%s%d.%s" % (rng.choice(folders), rng.choice(words), n, rng.choice(("c", "h", "txt")))
             size = rng.choice((0, rng.randint(1, 300), rng.randint(1, 4096), rng.randint(1, 12000)))
             at = rng.randint(0, len(text) - size)
@@ -57,16 +57,25 @@ def make_archive(path):
             add("tree/" + name, data=name.encode())
 
 
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory):
+def archive_of(tmp_path_factory, files):
     """The archive and what the host makes of it: path, the folder it is unpacked in, commit."""
     folder = str(tmp_path_factory.mktemp("tree"))
     path = os.path.join(folder, "tree.tar")
-    make_archive(path)
+    make_archive(path, files)
     conftest.host_run("tar xf tree.tar && cp -a tree committed", folder, "6.1")
     result = conftest.host_run(COMMIT, folder + "/committed", "6.1")
     yield path, folder + "/tree", result.out
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    yield from archive_of(tmp_path_factory, FILES)
+
+
+@pytest.fixture(scope="session")
+def small_archive(tmp_path_factory):
+    yield from archive_of(tmp_path_factory, FILES // 10)
 
 
 def life_of_a_tree(place, archive):
@@ -112,12 +121,12 @@ def test_tree_sanitized(own_guest, archive):
 
 @contextlib.contextmanager
 def deaths(share):
-    """Kills the process that serves, again and again, one or two seconds apart. The list that
-    this gives is of those that died."""
+    """Kills the process that serves, again and again, a second or two apart. The list that this
+    gives is of those that died."""
     rng, end, killed = random.Random(1), threading.Event(), []
 
     def work():
-        while not end.wait(rng.uniform(0.2, 2)):
+        while not end.wait(rng.uniform(0.5, 2.5)):
             worker = share.pids()[-1]
             if worker != share.pid:
                 with contextlib.suppress(ProcessLookupError):
@@ -133,13 +142,13 @@ def deaths(share):
         thread.join()
 
 
-def test_tree_with_deaths(own_guest, archive):
+def test_tree_with_deaths(own_guest, small_archive):
     """The same with a daemon whose serving process dies all the time: the guest notices nothing."""
     share = vm.Share(conftest.work_folder(), options=["--restart-limit=1000/0"])
     guest = own_guest([share], queues=2)
     guest.mount()
     with deaths(share) as killed:
-        life_of_a_tree(conftest.Place(guest, share, "tree"), archive)
+        life_of_a_tree(conftest.Place(guest, share, "tree"), small_archive)
     assert len(killed) >= 10, "too few to say anything"
     guest.power_off()
     assert share.wait(30) == 0

@@ -195,6 +195,7 @@ static void tables_init(void)
 {
 	int root = fd_openat(AT_FDCWD, unit_dir, O_PATH | O_DIRECTORY, 0);
 
+	free(nodes.shard); /* of the process before */
 	ck_ok(node_table_init(&nodes, &arena, HANDLES_NEVER, &root));
 	ck_ok(handle_table_init(&handles, &arena));
 }
@@ -206,7 +207,6 @@ static void tables_again(void)
 	for (int i = 0; i < n_others; i++)
 		recall_fd(others[i]);
 	ck_ok(recall_fd(arena.fd));
-	free(nodes.shard);
 	tables_init();
 	ck_assert_int_ge(recall_end(), 0);
 }
