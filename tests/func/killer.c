@@ -181,6 +181,13 @@ void killer_wait_next(void)
 	}
 }
 
+pid_t killer_worker(void)
+{
+	pid_t pids[8];
+
+	return daemon_processes(&fx.d, pids, 8) < 3 ? 0 : pids[2];
+}
+
 /* --- a worker that dies while it takes over --- */
 
 /* Lets a stopped process go on, with the signal that it stopped for. */
@@ -251,10 +258,10 @@ bool killer_kill_twice(unsigned int n)
 
 void killer_kill(int sig)
 {
-	pid_t pids[8];
+	pid_t worker;
 
-	while (daemon_processes(&fx.d, pids, 8) < 3)
+	while ((worker = killer_worker()) == 0)
 		sched_yield(); /* the first one is not there yet */
-	kill(pids[2], sig);
+	kill(worker, sig);
 	killer_wait_next();
 }

@@ -19,6 +19,8 @@ void killer_arm_control(enum killer_unit unit, unsigned int n);
  * *ret_seen (may be NULL) is how many points there were. */
 bool killer_result(unsigned int *ret_seen);
 
+/* killer_worker() - launcher, keeper, worker: the third, or 0 while there is none */
+pid_t killer_worker(void);
 /* killer_kill() - kill the worker with a signal, wherever it is, and wait for the next one */
 void killer_kill(int sig);
 /* killer_kill_twice() - kill the worker, and the next one at its n-th system call; wait until one

@@ -162,7 +162,7 @@ static void kill_under_load(unsigned int kills, unsigned int ms)
 		pid_t worker;
 
 		wait_sleep_ms((int)((unsigned int)random() % (2 * ms)));
-		while ((worker = daemon_worker(&fx.d)) == fx.d.pid)
+		while ((worker = killer_worker()) == 0)
 			wait_sleep_ms(1);
 		kill(worker, SIGKILL);
 	}
