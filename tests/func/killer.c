@@ -183,9 +183,9 @@ void killer_wait_next(void)
 
 pid_t killer_worker(void)
 {
-	pid_t pids[8];
+	pid_t pids[DAEMON_FAMILY_MAX];
 
-	return daemon_processes(&fx.d, pids, 8) < 3 ? 0 : pids[2];
+	return daemon_family(fx.d.pid, pids) < 3 ? 0 : pids[2];
 }
 
 /* --- a worker that dies while it takes over --- */
@@ -203,9 +203,9 @@ static void go_on(long how, pid_t pid, int status)
 /* The keeper is the worker's parent: the launcher's only child. */
 static pid_t keeper(void)
 {
-	pid_t pids[8];
+	pid_t pids[DAEMON_FAMILY_MAX];
 
-	ck_assert_int_ge(daemon_processes(&fx.d, pids, 8), 2);
+	ck_assert_int_ge(daemon_family(fx.d.pid, pids), 2);
 	return pids[1];
 }
 

@@ -26,7 +26,7 @@ struct row {
 	char namespaces[32], root[8];
 };
 
-static pid_t pids[PROCESSES];
+static pid_t pids[DAEMON_FAMILY_MAX];
 
 /* --- starting --- */
 
@@ -41,7 +41,7 @@ static void spawn(const char *const *wrap, const char *const *args)
 
 static void find_processes(void)
 {
-	ck_assert_int_eq(daemon_processes(&fx.d, pids, PROCESSES), PROCESSES);
+	ck_assert_int_eq(daemon_family(fx.d.pid, pids), PROCESSES);
 	ck_assert_int_eq(pids[LAUNCHER], fx.d.pid);
 }
 

@@ -67,12 +67,13 @@ bool daemon_log_wait(struct daemon *d, const char *text, int timeout_ms);
 unsigned int daemon_log_lines(struct daemon *d);
 bool daemon_log_sanitizer(struct daemon *d);
 
+/* daemon_family() - a process and its descendants, elders first; how many */
+#define DAEMON_FAMILY_MAX 32
+int daemon_family(pid_t top, pid_t pids[DAEMON_FAMILY_MAX]);
 /* Of all its processes: most descriptors of one (they share a table), threads and KiB together */
 int daemon_fds(struct daemon *d);
 int daemon_threads(struct daemon *d);
 long daemon_rss_kb(struct daemon *d);
-/* daemon_processes() - its process and all descendants, elders first; how many */
-int daemon_processes(struct daemon *d, pid_t *pids, int max);
 /* daemon_worker() - the youngest of its descendants; its own pid if there is none */
 pid_t daemon_worker(struct daemon *d);
 /* daemon_opened() - descriptors, O_PATH ones apart, that are open on the path */

@@ -11,8 +11,6 @@
 #include "daemon.h"
 #include "wait.h"
 
-#define FAMILY_MAX 32
-
 static const char *read_text(struct daemon *d, const char *path)
 {
 	FILE *f = fopen(path, "re");
@@ -81,12 +79,11 @@ bool daemon_log_sanitizer(struct daemon *d)
 	return false;
 }
 
-/* The process and its descendants, elders first. */
-int daemon_processes(struct daemon *d, pid_t *pids, int max)
+int daemon_family(pid_t top, pid_t pids[DAEMON_FAMILY_MAX])
 {
 	int n = 1;
 
-	pids[0] = d->pid;
+	pids[0] = top;
 	for (int i = 0; i < n; i++) {
 		char path[64], name[16];
 
@@ -100,7 +97,7 @@ int daemon_processes(struct daemon *d, pid_t *pids, int max)
 
 			FILE *f = name[0] == '.' ? NULL : fopen(path, "re");
 
-			while (f && n < max && fscanf(f, "%d", &pids[n]) == 1)
+			while (f && n < DAEMON_FAMILY_MAX && fscanf(f, "%d", &pids[n]) == 1)
 				n++;
 			if (f)
 				fclose(f);
@@ -125,8 +122,8 @@ static int count_entries(const char *path)
 
 int daemon_fds(struct daemon *d)
 {
-	pid_t pids[FAMILY_MAX];
-	int most = 0, n = daemon_processes(d, pids, FAMILY_MAX);
+	pid_t pids[DAEMON_FAMILY_MAX];
+	int most = 0, n = daemon_family(d->pid, pids);
 
 	for (int i = 0; i < n; i++) {
 		char path[64];
@@ -152,8 +149,8 @@ int daemon_fds_settle(struct daemon *d, int n, int timeout_ms)
 
 int daemon_threads(struct daemon *d)
 {
-	pid_t pids[FAMILY_MAX];
-	int all = 0, n = daemon_processes(d, pids, FAMILY_MAX);
+	pid_t pids[DAEMON_FAMILY_MAX];
+	int all = 0, n = daemon_family(d->pid, pids);
 
 	for (int i = 0; i < n; i++) {
 		char path[64];
@@ -166,8 +163,8 @@ int daemon_threads(struct daemon *d)
 
 long daemon_rss_kb(struct daemon *d)
 {
-	pid_t pids[FAMILY_MAX];
-	int n = daemon_processes(d, pids, FAMILY_MAX);
+	pid_t pids[DAEMON_FAMILY_MAX];
+	int n = daemon_family(d->pid, pids);
 	long all = 0;
 
 	for (int i = 0; i < n; i++) {
@@ -189,9 +186,9 @@ long daemon_rss_kb(struct daemon *d)
 
 pid_t daemon_worker(struct daemon *d)
 {
-	pid_t pids[FAMILY_MAX];
+	pid_t pids[DAEMON_FAMILY_MAX];
 
-	return pids[daemon_processes(d, pids, FAMILY_MAX) - 1];
+	return pids[daemon_family(d->pid, pids) - 1];
 }
 
 /* The open(2) flags of /proc/PID/fd/NAME if it is open on the path; else, or if it is merely

@@ -294,3 +294,22 @@ int ring_spin(struct ring *r, struct ring_done *ret, int timeout_ms)
 			return -ETIMEDOUT;
 	}
 }
+
+void ring_sleep(struct ring *r)
+{
+	struct pollfd p = { .fd = r->call_fd, .events = POLLIN };
+	uint64_t v;
+
+	ask_call(r, true);
+	while (load_acquire(&r->used->idx) == r->used_idx) {
+		if (read(r->call_fd, &v, sizeof(v)) > 0)
+			r->calls += v;
+		else if (errno == EAGAIN)
+			poll(&p, 1, -1);
+	}
+}
+
+void ring_mute(struct ring *r)
+{
+	ask_call(r, false);
+}

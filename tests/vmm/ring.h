@@ -91,6 +91,14 @@ int ring_wait(struct ring *r, struct ring_done *ret, int timeout_ms);
 /* ring_spin() - the same, burning CPU, asking the device for no notifications */
 int ring_spin(struct ring *r, struct ring_done *ret, int timeout_ms);
 
+/*
+ * ring_sleep() - return when there may be a completion: at once if there is one, else after a
+ * notification. One system call a sleep if the call eventfd is a blocking one; no time-out.
+ */
+void ring_sleep(struct ring *r);
+/* ring_mute() - ask the device for no notifications, for those who poll */
+void ring_mute(struct ring *r);
+
 /* The two event index words, at the ends of the two rings */
 static inline uint16_t *ring_used_event(struct ring *r)
 {
