@@ -126,6 +126,8 @@ int fail(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* target.c */
 int target_start(struct target *t);
 void target_stop(struct target *t);
+/* target_watch() - from now on this is the daemon whose death ends a run; NULL: none is */
+void target_watch(struct target *t);
 int host_start(struct target *t);
 void host_stop(struct target *t);
 /* cpus_pin() - the calling thread to the driver's or the daemon's CPU */

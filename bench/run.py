@@ -117,14 +117,15 @@ class Bench:
 
     def run_cells(self, cells, rounds):
         for n, cell in enumerate(cells):
+            start = time.monotonic()
             result = self.run(cell, rounds)
             if not result:
                 continue
             if cell in self.results:
                 self.first[cell] = self.results[cell]
             self.results[cell] = result
-            print("%3d/%d %-40s %s" % (n + 1, len(cells), bars.name(cell), self.brief(result)),
-                  flush=True)
+            print("%3d/%d %5.1f s  %-36s %s" % (n + 1, len(cells), time.monotonic() - start,
+                                                bars.name(cell), self.brief(result)), flush=True)
 
     @staticmethod
     def brief(result):

@@ -172,7 +172,7 @@ static void print_error(struct target *t, int round, int r)
 {
 	next_line();
 	printf("{\"target\": \"%s\", \"round\": %d, \"error\": \"%s\"}", t->name, round,
-	       strerror(-r));
+	       r == -ECHILD ? "the daemon died" : strerror(-r));
 	fail(r, "%s", t->name);
 }
 
@@ -186,10 +186,12 @@ static int sample(struct target *t, int round, double seconds)
 	alarm(STALL_LIMIT + seconds);
 	t->extra_ns = 0;
 	if (t->command) {
+		target_watch(t);
 		r = w->before ? w->before(t) : 0;
 		r = r < 0 ? r : run_daemon(t, seconds, &s);
 		if (r == 0 && w->after)
 			r = w->after(t);
+		target_watch(NULL);
 	} else {
 		r = w->host_before ? w->host_before(&t->host) : 0;
 		r = r < 0 ? r : run_host(t, seconds, &s);
@@ -237,6 +239,7 @@ static void trace(struct bench *b)
 		if (!t->command)
 			continue;
 		alarm(STALL_LIMIT);
+		target_watch(t);
 		r = b->work->before ? b->work->before(t) : 0;
 		r = r < 0 ? r : strace_start(t, &st);
 		if (r < 0) {
@@ -251,6 +254,7 @@ static void trace(struct bench *b)
 		printf("}");
 		if (r == 0 && b->work->after)
 			r = b->work->after(t);
+		target_watch(NULL);
 		if (r < 0)
 			print_error(t, 0, r);
 		alarm(0);

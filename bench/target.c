@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -205,6 +206,34 @@ static int make_lanes(struct target *t)
 		}
 	}
 	return r;
+}
+
+static struct target *volatile watched;
+
+static void on_child(int number)
+{
+	struct target *t = watched;
+	siginfo_t info = { 0 };
+	int saved = errno;
+
+	if (t && waitid(P_PID, t->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+		t->forget.gone = true;
+		eventfd_write(t->vmm.ring[0].call_fd, 1);
+		for (unsigned int q = 0; q < t->bench->queues; q++) {
+			t->load[q].gone = true;
+			eventfd_write(t->load[q].ring->call_fd, 1);
+		}
+	}
+	errno = saved;
+}
+
+void target_watch(struct target *t)
+{
+	struct sigaction act = { .sa_handler = on_child };
+
+	watched = t;
+	sigaction(SIGCHLD, &act, NULL);
+	on_child(SIGCHLD);		/* it may be dead already */
 }
 
 int target_start(struct target *t)

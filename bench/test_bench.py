@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import xml.dom.minidom
 
@@ -105,6 +106,15 @@ class Vfsbench(unittest.TestCase):
         self.assertIn("error", r["samples"][0])
         self.assertEqual(r["samples"][1]["target"], "a")
         self.assertGreater(r["samples"][1]["ops"], 0)
+
+    def test_daemon_that_dies(self):
+        start = time.monotonic()
+        r = vfsbench("--work=getattr", "--rounds=3", "--seconds=1", "--depth=4",
+                     daemons=(("mortal", "timeout -s KILL 1 " + LINE), ("a", LINE)))
+        errors = [s for s in r["samples"] if "error" in s]
+        self.assertEqual([s["target"] for s in errors], ["mortal"])
+        self.assertEqual(len([s for s in r["samples"] if s["target"] == "a"]), 3)
+        self.assertLess(time.monotonic() - start, 60)
 
     def test_placeholders(self):
         out = os.path.join(FOLDER, "words")

@@ -166,7 +166,7 @@ int load_run(struct load *ld)
 		advance(ld, &ld->lane[i], now, true);
 	}
 	ring_kick(ld->ring);
-	while (ld->inflight && ld->error != -EPROTO) {
+	while (ld->inflight && ld->error != -EPROTO && !ld->gone) {
 		now = take_batch(ld);
 		if (now) {
 			ld->res.end = now;
@@ -185,6 +185,8 @@ int load_run(struct load *ld)
 		else
 			ring_sleep(ld->ring);
 	}
+	if (ld->gone)
+		ld->error = -ECHILD;
 	return ld->error;
 }
 

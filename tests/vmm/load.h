@@ -62,6 +62,9 @@ struct load {
 	struct load_result res;
 	unsigned int inflight, nidle, apart_inflight;
 	int error;
+	/* Set from a signal handler when the device has died: the run ends with -ECHILD. The
+	 * handler has to write to the ring's call eventfd as well. */
+	volatile bool gone;
 };
 
 size_t load_space(unsigned int depth, size_t data_max);

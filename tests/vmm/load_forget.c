@@ -38,16 +38,8 @@ static void reap(struct load_forget *f)
 	}
 }
 
-void load_forget(struct load_forget *f, uint64_t node, uint64_t nlookup)
+static void send(struct load_forget *f, struct load_call *c, uint64_t node, uint64_t nlookup)
 {
-	pthread_mutex_lock(&f->lock);
-	reap(f);
-	while (f->nfree == 0) {
-		ring_sleep(f->ring);
-		reap(f);
-	}
-
-	struct load_call *c = f->free[--f->nfree];
 	struct fuse_forget_in *in;
 
 	load_begin(c, FUSE_FORGET, node);
@@ -57,13 +49,26 @@ void load_forget(struct load_forget *f, uint64_t node, uint64_t nlookup)
 	load_submit(c, f->ring, c);	/* the ring has room for all calls there are */
 	ring_kick(f->ring);
 	f->sent++;
+}
+
+void load_forget(struct load_forget *f, uint64_t node, uint64_t nlookup)
+{
+	pthread_mutex_lock(&f->lock);
+	reap(f);
+	while (f->nfree == 0 && !f->gone) {
+		ring_sleep(f->ring);
+		reap(f);
+	}
+
+	if (f->nfree)
+		send(f, f->free[--f->nfree], node, nlookup);
 	pthread_mutex_unlock(&f->lock);
 }
 
 void load_forget_drain(struct load_forget *f)
 {
 	pthread_mutex_lock(&f->lock);
-	for (reap(f); f->nfree < LOAD_FORGETS; reap(f))
+	for (reap(f); f->nfree < LOAD_FORGETS && !f->gone; reap(f))
 		ring_sleep(f->ring);
 	pthread_mutex_unlock(&f->lock);
 }

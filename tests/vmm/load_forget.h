@@ -21,6 +21,7 @@ struct load_forget {
 	struct load_call *free[LOAD_FORGETS];
 	unsigned int nfree;
 	uint64_t sent;
+	volatile bool gone;	/* as in struct load: nothing is sent or waited for any more */
 };
 
 size_t load_forget_space(void);

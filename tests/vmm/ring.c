@@ -301,12 +301,12 @@ void ring_sleep(struct ring *r)
 	uint64_t v;
 
 	ask_call(r, true);
-	while (load_acquire(&r->used->idx) == r->used_idx) {
-		if (read(r->call_fd, &v, sizeof(v)) > 0)
-			r->calls += v;
-		else if (errno == EAGAIN)
-			poll(&p, 1, -1);
-	}
+	if (load_acquire(&r->used->idx) != r->used_idx)
+		return;
+	if (read(r->call_fd, &v, sizeof(v)) > 0)
+		r->calls += v;
+	else if (errno == EAGAIN)
+		poll(&p, 1, -1);
 }
 
 void ring_mute(struct ring *r)

@@ -93,7 +93,8 @@ int ring_spin(struct ring *r, struct ring_done *ret, int timeout_ms);
 
 /*
  * ring_sleep() - return when there may be a completion: at once if there is one, else after a
- * notification. One system call a sleep if the call eventfd is a blocking one; no time-out.
+ * notification or a signal. One system call a sleep if the call eventfd is a blocking one; no
+ * time-out.
  */
 void ring_sleep(struct ring *r);
 /* ring_mute() - ask the device for no notifications, for those who poll */
