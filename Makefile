@@ -6,6 +6,10 @@
 #   make check-unit the quick ones: meson's suites on the release build, no guests
 #   make demo DIR=path [CMD='...'] [KERNEL=6.1|6.12] [QUEUES=N] [CACHE=mode]
 #                   a small guest with that folder at /mnt: a shell, or one command
+#   make bench [ARGS='...']
+#                   measure the daemon, beside those that BENCH_PEERS names (bench/run.py)
+#   make bench-guest [ARGS='...']
+#                   the same in a real guest (bench/guest.py)
 #   make install    as meson does it; DESTDIR is honoured
 #   make clean      all that was built (downloaded kernels stay: make distclean)
 
@@ -34,6 +38,16 @@ demo:
 	@[ -n "$$VIRTIOFSD" ] || tools/build build >&2
 	@CMD=$$DEMO_CMD tools/demo
 
+bench:
+	@tools/setup bench
+	@tools/build build
+	@bench/run.py $(ARGS)
+
+bench-guest:
+	@tools/setup bench
+	@tools/build build
+	@bench/guest.py $(ARGS)
+
 install: build/virtiofsd
 	@meson install -C build --no-rebuild
 
@@ -45,4 +59,4 @@ distclean:
 	@rm -rf build build-asan build-tsan
 
 FORCE:
-.PHONY: all check check-all check-unit demo install clean distclean FORCE
+.PHONY: all check check-all check-unit demo bench bench-guest install clean distclean FORCE

@@ -27,12 +27,10 @@ TOP = os.path.dirname(HERE)
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 import bars     # noqa: E402
+import lines    # noqa: E402
 import report   # noqa: E402
 import stats    # noqa: E402
 
-OWN = "virtiofsd"
-OWN_LINE = ("%s --socket-path={socket} --shared-dir={dir} {direct:--allow-direct-io} "
-            "{lock:-o posix_lock} {pool:--thread-pool-size=@}")
 RERUN_ROUNDS = 15
 NO_PLAIN = ("empty", "idle", "slow", "slow-base", "lock", "lock-base")
 
@@ -40,9 +38,7 @@ NO_PLAIN = ("empty", "idle", "slow", "slow-base", "lock", "lock-base")
 def arguments():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--daemon", default=os.path.join(TOP, "build/virtiofsd"),
-                   help="the program, or a command line with {socket} and {dir}")
-    p.add_argument("--peer", action="append", default=[], metavar="NAME=LINE")
+    lines.add_options(p)
     p.add_argument("--vfsbench", default=os.path.join(TOP, "build/bench/vfsbench"))
     p.add_argument("--mem", default="/dev/shm", help="a folder on tmpfs")
     p.add_argument("--disk", default=os.path.join(TOP, "build"), help="a folder on a disk")
@@ -58,37 +54,31 @@ def arguments():
     return p.parse_args()
 
 
-def peers(options):
-    lines = options.peer + [line for line in os.environ.get("BENCH_PEERS", "").split("\n") if line]
-    return [line.strip().split("=", 1) for line in lines]
-
-
-def pool_variants(found):
+def pool_variants(peers):
     """Each peer with pools of several sizes, as peers of their own: NAME@SIZE."""
-    return [("%s@%s" % (name, size), re.sub(r"\{pool:([^}]*)\}",
-                                            lambda m, s=size: m.group(1).replace("@", s), line))
-            for name, line in found if "{pool:" in line for size in bars.POOLS]
+    return [("%s@%s" % (name, size), lines.with_pool(line, size))
+            for name, line in peers if "{pool:" in line for size in bars.POOLS]
 
 
 class Bench:
     def __init__(self, options):
         self.options = options
-        line = options.daemon if "{socket}" in options.daemon else OWN_LINE % options.daemon
-        self.own = (OWN, line)
-        self.peers = peers(options)
+        self.own = lines.own(options)
+        self.peers = lines.peers(options)
         self.results = {}
         self.first = {}                 # what was run again: its first result
 
     def command(self, cell, rounds):
         o = self.options
-        daemons = [self.own] + self.peers
+        # peers have one request queue
+        daemons = [self.own] + (self.peers if cell.queues == 1 else [])
         if cell.kind == "pools":
             daemons += pool_variants(self.peers)
         args = [o.vfsbench, "--work=" + cell.work, "--depth=%d" % cell.depth,
                 "--queues=%d" % cell.queues, "--cpus=" + cell.cpus, "--wait=" + cell.wait,
                 "--dir=" + (o.mem if cell.place == "mem" else o.disk), "--rounds=%d" % rounds,
                 "--seconds=%g" % self.seconds(cell)]
-        args += ["--daemon=%s=%s" % tuple(daemon) for daemon in daemons]
+        args += ["--daemon=%s=%s" % daemon for daemon in daemons]
         if cell.kind == "strace":
             args.append("--strace")
         elif cell.work not in NO_PLAIN:
@@ -135,7 +125,7 @@ class Bench:
 
     def rerun(self):
         missed = []
-        for v in stats.judge_all(self.results, OWN):
+        for v in stats.judge_all(self.results, lines.OWN):
             if v.state == "missed" and v.cell.kind != "strace" and v.bar.base:
                 missed += [c for c in (bars.twin(v.cell), v.cell) if c and c not in missed]
         if missed:
@@ -148,7 +138,7 @@ class Bench:
         return {"kernel": platform.release(), "machine": platform.machine(),
                 "cpu": models[0] if models else "", "cpus": os.cpu_count(),
                 "load": os.getloadavg(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "daemons": [list(self.own)] + self.peers}
+                "daemons": [self.own] + self.peers}
 
     def write(self, machine, verdicts):
         out = self.options.out
@@ -159,11 +149,11 @@ class Bench:
         with open(os.path.join(out, "results.json"), "w") as f:
             json.dump(data, f, indent=1)
         with open(os.path.join(out, "table.md"), "w") as f:
-            f.write("\n".join(report.table(self.results, OWN)
+            f.write("\n".join(report.table(self.results, lines.OWN)
                               + ["", *report.syscall_table(self.results), "",
                                  "```", *report.bar_lines(verdicts), "```", ""]))
         with open(os.path.join(out, "picture.svg"), "w") as f:
-            f.write(report.picture(self.results, OWN))
+            f.write(report.picture(self.results, lines.OWN))
 
 
 def main():
@@ -181,7 +171,7 @@ def main():
     bench.run_cells(cells, 1 if options.quick else options.rounds)
     if not options.no_rerun and not options.quick:
         bench.rerun()
-    verdicts = stats.judge_all(bench.results, OWN)
+    verdicts = stats.judge_all(bench.results, lines.OWN)
     bench.write(machine, verdicts)
     print("\n" + "\n".join(report.bar_lines(verdicts)))
     print("\n%s: results.json, table.md, picture.svg" % options.out)
