@@ -64,8 +64,6 @@ struct host {
 	int share, own;			/* directories */
 	int fd;
 	uint64_t pos, random;
-	int *held;
-	unsigned int nheld;
 	uint8_t *buf;			/* pages at the stride of a guest's */
 	struct iovec *iov;
 };

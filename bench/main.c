@@ -209,8 +209,9 @@ static void set_scale(struct bench *b)
 {
 	uint64_t nodes = b->scale.nodes;
 
-	b->scale = (struct scale){ .data = 64 << 20, .hot = 1024, .cold = 20000, .dirs = 32,
-				   .entries = 2000, .fanout = 8, .leaves = 20, .untar = 4000,
+	/* what is held at a time fits into a limit of 20000 descriptors, "nodes" apart */
+	b->scale = (struct scale){ .data = 64 << 20, .hot = 1024, .cold = 15000, .dirs = 32,
+				   .entries = 400, .fanout = 8, .leaves = 20, .untar = 4000,
 				   .nodes = nodes ? nodes : 900000 };
 	if (b->quick || b->strace)
 		b->scale = (struct scale){ .data = 4 << 20, .hot = 64, .cold = 500, .dirs = 4,

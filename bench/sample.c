@@ -91,7 +91,7 @@ static int run_daemon(struct target *t, double seconds, struct sample *s)
 	int r = 0;
 
 	for (unsigned int q = 0; q < t->bench->queues; q++) {
-		t->load[q].deadline = w->set ? 0 : wait_now_ns() + (int64_t)(seconds * 1e9);
+		t->load[q].length = w->set ? 0 : (int64_t)(seconds * 1e9);
 		t->load[q].max_ops = w->set ? 0 : t->bench->max_ops;
 	}
 	count_notifications(t, s, -1);

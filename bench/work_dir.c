@@ -270,25 +270,21 @@ static int host_tree(struct host *h)
 static int host_before_nodes(struct host *h)
 {
 	h->pos = 0;
-	h->fd = host_opendir(h, "nodes");
-	return h->fd < 0 ? h->fd : host_hold(h, h->fd);
+	if (h->fd < 0)
+		h->fd = host_opendir(h, "nodes");
+	return h->fd < 0 ? h->fd : 0;
 }
 
 static int host_nodes(struct host *h)
 {
-	struct statx stx;
 	char name[32];
 	uint64_t i = h->pos++;
-	int fd;
 
 	if (i / NODES_DIR == node_dirs(h->bench))
 		return -ENODATA;
 	snprintf(name, sizeof(name), "d%06u/f%06u", (unsigned int)(i / NODES_DIR),
 		 (unsigned int)(i % NODES_DIR));
-	fd = openat(h->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
-		return -errno;
-	return host_hold(h, fd) < 0 ? -ENOMEM : 1;
+	return host_look(h->fd, name);
 }
 
 const struct work work_readdir = {
@@ -313,5 +309,5 @@ const struct work work_nodes = {
 	.name = "nodes", .unit = "nodes", .what = "many files looked up, held, and forgotten",
 	.set = true, .make = make_nodes, .mount = mount_nodes, .before = before_nodes,
 	.after = after_nodes, .step = step_nodes,
-	.host_before = host_before_nodes, .host_op = host_nodes, .host_after = host_drop_held,
+	.host_before = host_before_nodes, .host_op = host_nodes,
 };

@@ -202,18 +202,12 @@ static int host_getattr(struct host *h)
 
 static int host_cold(struct host *h)
 {
-	struct statx stx;
 	char name[16];
-	int fd, r;
 
 	if (h->pos == h->bench->scale.cold)
 		return -ENODATA;
 	name_of(name, 'f', h->pos++);
-	fd = openat(h->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) ? -errno : 1;
-	return host_hold(h, fd) < 0 ? -ENOMEM : r;
+	return host_look(h->fd, name);
 }
 
 static int host_missing(struct host *h)
@@ -255,7 +249,7 @@ const struct work work_cold = {
 	.name = "lookup-new", .unit = "ops", .what = "names of files that the guest does not know",
 	.set = true, .make = make_cold, .mount = mount_cold, .before = restart,
 	.after = forget_held, .step = step_cold,
-	.host_before = host_hot, .host_op = host_cold, .host_after = host_drop_held,
+	.host_before = host_hot, .host_op = host_cold,
 };
 const struct work work_missing = {
 	.name = "lookup-none", .unit = "ops", .what = "names of files that are not there",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "work_step.h"
@@ -59,26 +60,16 @@ int host_restart(struct host *h)
 	return 0;
 }
 
-int host_hold(struct host *h, int fd)
+int host_look(int dir, const char *path)
 {
-	if (h->nheld % 1024 == 0) {
-		int *more = realloc(h->held, (h->nheld + 1024) * sizeof(*more));
+	int fd = openat(dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
+	struct statx stx;
 
-		if (!more)
-			return -ENOMEM;
-		h->held = more;
-	}
-	h->held[h->nheld++] = fd;
-	return 0;
-}
-
-int host_drop_held(struct host *h)
-{
-	while (h->nheld)
-		close(h->held[--h->nheld]);
-	free(h->held);
-	h->held = NULL;
-	return 0;
+	if (fd < 0)
+		return -errno;
+	r = statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) ? -errno : 1;
+	close(fd);
+	return r;
 }
 
 int host_opendir(struct host *h, const char *name)

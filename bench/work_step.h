@@ -168,8 +168,8 @@ int forget_held(struct target *t);
 int mount_names(struct target *t, const char *name, char kind, unsigned int n);
 int restart(struct target *t);
 int host_restart(struct host *h);
-int host_hold(struct host *h, int fd);
-int host_drop_held(struct host *h);
+/* host_look() - what a node costs that is not kept: open, attributes, close; 1 or -errno */
+int host_look(int dir, const char *path);
 int host_opendir(struct host *h, const char *name);
 
 #endif

@@ -60,7 +60,7 @@ void load_free(struct load *ld)
 
 static bool may_begin(const struct load *ld, int64_t now)
 {
-	return !ld->error && (!ld->deadline || now < ld->deadline) &&
+	return !ld->error && (!ld->length || now - ld->res.start < ld->length) &&
 	       (!ld->max_ops || ld->res.ops + ld->inflight < ld->max_ops);
 }
 

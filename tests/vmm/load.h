@@ -52,7 +52,7 @@ struct load {
 	struct load_lane *lane;
 	unsigned int depth;
 	bool spin;			/* poll; else sleep on the call eventfd */
-	int64_t deadline;		/* no operation begins after this time; 0: no limit */
+	int64_t length;			/* ns after which no operation begins; 0: no limit */
 	uint64_t max_ops;		/* nor after so many; 0: no limit */
 	load_step step;
 	/* called when only lanes that are `apart` still wait for replies and no more is begun */
