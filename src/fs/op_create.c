@@ -14,6 +14,10 @@
 
 #define CREATE_TRIES 8
 
+/* What open(2) has in its flags for a file without a name, and the guest's
+ * kernel has not when it wants one for itself. */
+#define ASKED_BY_PROGRAM (O_TMPFILE & ~O_DIRECTORY)
+
 /* The flags of a file that is to be made: there is nothing to truncate. */
 static int new_flags(const struct fs *fs, const struct request *rq)
 {
@@ -161,8 +165,17 @@ int op_create(struct fs *fs, struct request *rq)
 	return r < 0 ? r : reply_created(fs, rq, &entry, &fd);
 }
 
-/* The name in the request is of no meaning. LINK gives the file one later, by
- * its node, unless it was made with O_EXCL. */
+/*
+ * The name in the request is of no meaning. LINK gives the file one later, by
+ * its node, unless it was made with O_EXCL.
+ *
+ * An overlayfs on top of the share copies a file up into such a one if it can,
+ * links it, and goes on with the entry that has no name. Its kernel then asks
+ * for that entry again, by looking up "/" in the directory: nothing can answer
+ * that, and the file is stale for as long as it is known. So the kernel gets
+ * none, and the overlay takes its other way, a file in the work directory that
+ * is renamed.
+ */
 int op_tmpfile(struct fs *fs, struct request *rq)
 {
 	_cleanup_close_ int fd = -1;
@@ -171,6 +184,8 @@ int op_tmpfile(struct fs *fs, struct request *rq)
 
 	if (!node_is_dir(&rq->node))
 		return -ENOTDIR;
+	if (!(rq->arg.create.flags & ASKED_BY_PROGRAM))
+		return -EOPNOTSUPP;
 	if (!has_room(rq))
 		return -ERANGE;
 	r = open_new(fs, rq, ".",

@@ -125,6 +125,18 @@ START_TEST(tmpfile_where_it_cannot_be)
 }
 END_TEST
 
+/* An overlay on top of the share could not use it. */
+START_TEST(tmpfile_is_not_for_the_guests_kernel)
+{
+	struct fuse_entry_out e;
+	struct fuse_open_out o;
+
+	func_start();
+	fails(guest_kernel_tmpfile(&fx.g, ROOT, O_WRONLY, 0600, 0, &e, &o), EOPNOTSUPP);
+	func_end();
+}
+END_TEST
+
 START_TEST(tmpfile_is_gone_when_it_is_let_go)
 {
 	struct fuse_entry_out e;
@@ -731,6 +743,7 @@ int main(int argc, char **argv)
 	func_test(tmpfile_with_excl_never_gets_a_name);
 	func_test(tmpfile_belongs_to_the_caller);
 	func_test(tmpfile_where_it_cannot_be);
+	func_test(tmpfile_is_not_for_the_guests_kernel);
 	func_test(tmpfile_is_gone_when_it_is_let_go);
 	func_test(statx_is_that_of_the_host);
 	func_test(statx_tells_the_birth_time);

@@ -115,6 +115,10 @@ int guest_create(struct guest *g, uint64_t parent, const char *name, uint32_t fl
 /* guest_tmpfile() - O_TMPFILE: CREATE without a name */
 int guest_tmpfile(struct guest *g, uint64_t parent, uint32_t flags, mode_t mode, mode_t umask,
 		  struct fuse_entry_out *ret_entry, struct fuse_open_out *ret_open);
+/* guest_kernel_tmpfile() - as the guest's kernel makes one of its own, for an overlay */
+int guest_kernel_tmpfile(struct guest *g, uint64_t parent, uint32_t flags, mode_t mode,
+			 mode_t umask, struct fuse_entry_out *ret_entry,
+			 struct fuse_open_out *ret_open);
 /* guest_label() - a security context as g->ext takes it; buf has len + 300 bytes. Its size */
 size_t guest_label(void *buf, const char *name, const void *value, size_t len);
 int guest_unlink(struct guest *g, uint64_t parent, const char *name);

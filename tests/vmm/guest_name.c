@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Requests that make, remove and move names. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "guest.h"
@@ -127,14 +128,22 @@ int guest_create(struct guest *g, uint64_t parent, const char *name, uint32_t fl
 	return make_and_open(g, FUSE_CREATE, parent, name, &in, ret_entry, ret_open);
 }
 
-int guest_tmpfile(struct guest *g, uint64_t parent, uint32_t flags, mode_t mode, mode_t umask,
-		  struct fuse_entry_out *ret_entry, struct fuse_open_out *ret_open)
+int guest_kernel_tmpfile(struct guest *g, uint64_t parent, uint32_t flags, mode_t mode,
+			 mode_t umask, struct fuse_entry_out *ret_entry,
+			 struct fuse_open_out *ret_open)
 {
 	struct fuse_create_in in = { .flags = flags, .mode = mode, .umask = umask,
 				     .open_flags = g->open_flags };
 
 	/* what Linux calls a file without a name */
 	return make_and_open(g, FUSE_TMPFILE, parent, "/", &in, ret_entry, ret_open);
+}
+
+int guest_tmpfile(struct guest *g, uint64_t parent, uint32_t flags, mode_t mode, mode_t umask,
+		  struct fuse_entry_out *ret_entry, struct fuse_open_out *ret_open)
+{
+	return guest_kernel_tmpfile(g, parent, flags | O_TMPFILE, mode, umask, ret_entry,
+				    ret_open);
 }
 
 static int remove_name(struct guest *g, uint32_t opcode, uint64_t parent, const char *name)
