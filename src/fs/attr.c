@@ -43,6 +43,22 @@ void attr_fill(const struct fs *fs, const struct statx *stx,
 	ret->blksize = stx->stx_blksize;
 }
 
+/*
+ * How long the guest may go by them. Where set-id bits fall on the host, at a
+ * write for instance, no reply tells the guest, and it would go on to run the
+ * file with them: of such a file it has to ask each time.
+ */
+static void set_valid(const struct fs *fs, const struct statx *stx,
+		      uint64_t *ret_sec, uint32_t *ret_nsec)
+{
+	bool set_id = S_ISREG(stx->stx_mode) &&
+		      stx->stx_mode & (S_ISUID | S_ISGID);
+	bool keep = !(fs->killpriv_v2 && set_id);
+
+	*ret_sec = keep ? fs->cache.attr.sec : 0;
+	*ret_nsec = keep ? fs->cache.attr.nsec : 0;
+}
+
 void attr_fill_entry(const struct fs *fs, const struct statx *stx,
 		     uint64_t nodeid, struct fuse_entry_out *ret)
 {
@@ -50,8 +66,7 @@ void attr_fill_entry(const struct fs *fs, const struct statx *stx,
 	ret->nodeid = nodeid;
 	ret->entry_valid = fs->cache.entry.sec;
 	ret->entry_valid_nsec = fs->cache.entry.nsec;
-	ret->attr_valid = fs->cache.attr.sec;
-	ret->attr_valid_nsec = fs->cache.attr.nsec;
+	set_valid(fs, stx, &ret->attr_valid, &ret->attr_valid_nsec);
 	attr_fill(fs, stx, &ret->attr);
 }
 
@@ -59,8 +74,7 @@ void attr_fill_out(const struct fs *fs, const struct statx *stx,
 		   struct fuse_attr_out *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	ret->attr_valid = fs->cache.attr.sec;
-	ret->attr_valid_nsec = fs->cache.attr.nsec;
+	set_valid(fs, stx, &ret->attr_valid, &ret->attr_valid_nsec);
 	attr_fill(fs, stx, &ret->attr);
 }
 
@@ -98,8 +112,7 @@ void attr_fill_statx(const struct fs *fs, const struct statx *stx,
 		     struct wire_fuse_statx_out *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	ret->attr_valid = fs->cache.attr.sec;
-	ret->attr_valid_nsec = fs->cache.attr.nsec;
+	set_valid(fs, stx, &ret->attr_valid, &ret->attr_valid_nsec);
 	statx_fill(fs, stx, &ret->stat);
 }
 

@@ -265,10 +265,26 @@ int op_write(struct fs *fs, struct request *rq)
 	return r;
 }
 
+/*
+ * Before a file is changed by a request that does not say whether its caller
+ * may keep the set-id bits. Where the guest's kernel leaves them to us, they
+ * stay for root alone.
+ */
+static int change_enter(const struct fs *fs, const struct request *rq, int fd,
+			struct cred_scope *scope)
+{
+	int r = priv_drop_capability(fs, fd);
+
+	if (r == 0 && fs->killpriv_v2 && rq->h.uid != 0)
+		r = cred_drop_fsetid(scope, &fs->cred);
+	return r;
+}
+
 /* syscalls: fallocate */
 int op_fallocate(struct fs *fs, struct request *rq)
 {
 	const struct fuse_fallocate_in *in = &rq->arg.fallocate;
+	struct cred_scope scope = { 0 };
 	int r;
 
 	if (in->offset > INT64_MAX || in->length > INT64_MAX)
@@ -277,11 +293,13 @@ int op_fallocate(struct fs *fs, struct request *rq)
 	if (rq->again &&
 	    in->mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
 		return -EIO;
-	r = priv_drop_capability(fs, rq->file.fd);
+	r = change_enter(fs, rq, rq->file.fd, &scope);
 	if (r < 0)
 		return r;
-	return fallocate(rq->file.fd, (int)in->mode, (off_t)in->offset,
-			 (off_t)in->length) < 0 ? -errno : 0;
+	r = fallocate(rq->file.fd, (int)in->mode, (off_t)in->offset,
+		      (off_t)in->length) < 0 ? -errno : 0;
+	cred_leave(&scope);
+	return r;
 }
 
 /* The position of the host's descriptor is used by nothing else. */
@@ -309,6 +327,7 @@ static ssize_t copy_range(struct fs *fs, struct request *rq)
 	const struct fuse_copy_file_range_in *in = &rq->arg.copy;
 	_cleanup_handle_ struct handle_pin to = { 0 };
 	off_t from_off = (off_t)in->off_in, to_off = (off_t)in->off_out;
+	struct cred_scope scope = { 0 };
 	ssize_t done;
 	int r;
 
@@ -317,12 +336,15 @@ static ssize_t copy_range(struct fs *fs, struct request *rq)
 		return r;
 	if (in->off_in > INT64_MAX || in->off_out > INT64_MAX)
 		return -EINVAL;
-	r = priv_drop_capability(fs, to.fd);
+	r = change_enter(fs, rq, to.fd, &scope);
 	if (r < 0)
 		return r;
 	done = copy_file_range(rq->file.fd, &from_off, to.fd, &to_off,
 			       min_u64(in->len, COPY_MAX), (unsigned int)in->flags);
-	return done < 0 ? -errno : done;
+	if (done < 0)
+		done = -errno;
+	cred_leave(&scope);
+	return done;
 }
 
 int op_copy_file_range(struct fs *fs, struct request *rq)

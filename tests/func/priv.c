@@ -107,6 +107,33 @@ START_TEST(write_takes_the_hosts_own_capabilities)
 }
 END_TEST
 
+/* The guest is not told that they are gone: it has to ask before it runs the file. */
+START_TEST(set_id_bits_are_not_remembered)
+{
+	for (int agreed = 0; agreed < 2; agreed++) {
+		func_start_with((const char *[]){ "--cache=always",
+						  agreed ? "--killpriv-v2" : "--no-killpriv-v2", NULL },
+				NULL);
+		for (mode_t mode = 0; mode <= 06000; mode += 02000) {
+			struct fuse_entry_out e;
+			struct fuse_attr_out a;
+			uint64_t expected = agreed && mode ? 0 : 86400;
+
+			make("f", mode | 0755);
+			e = func_entry("f");
+			ck_assert_uint_eq(e.attr_valid, expected);
+			ck_assert_uint_eq(e.entry_valid, 86400);
+			ok(guest_getattr(&fx.g, e.nodeid, GUEST_NO_FH, &a));
+			ck_assert_uint_eq(a.attr_valid, expected);
+		}
+		host(mkdir(host_path("d"), 0755));
+		host(chmod(host_path("d"), 02755));
+		ck_assert_uint_eq(func_entry("d").attr_valid, 86400);
+		func_end();
+	}
+}
+END_TEST
+
 /* --- truncation --- */
 
 static int set_size(uint64_t n, uint64_t fh, uint32_t more)
@@ -136,6 +163,31 @@ START_TEST(truncate_takes_set_id_bits_when_the_guest_says_so)
 			host(chmod(host_path("f"), falls[i].before));
 			ok(set_size(n, fh, 0));
 			ck_assert_uint_eq(mode_of("f"), falls[i].before);
+		}
+	func_end();
+}
+END_TEST
+
+/* These do not say who may keep the bits: root may, whoever else it is may not. */
+START_TEST(allocation_and_copy_take_set_id_bits_of_users)
+{
+	func_need_root();
+	func_start_with(killpriv, NULL);
+	host_text("from", "text");
+
+	uint64_t from = func_node("from"), from_fh = func_open(from, O_RDONLY);
+
+	for (int copy = 0; copy < 2; copy++)
+		for (uid_t uid = 0; uid < 2; uid++) {
+			uint64_t n = make("f", 06777), fh = func_open(n, O_RDWR);
+
+			fx.g.uid = uid;
+			if (copy)
+				ok(guest_copy_file_range(&fx.g, from, from_fh, 0, n, fh, 0, 4, 0));
+			else
+				ok(guest_fallocate(&fx.g, n, fh, 0, 0, 100));
+			ck_assert_uint_eq(mode_of("f"), uid ? 0777 : 06777);
+			fx.g.uid = 0;
 		}
 	func_end();
 }
@@ -379,7 +431,9 @@ int main(int argc, char **argv)
 	func_test(killpriv_v2_is_answered_by_option);
 	func_test(write_takes_set_id_bits_when_the_guest_says_so);
 	func_test(write_takes_the_hosts_own_capabilities);
+	func_test(set_id_bits_are_not_remembered);
 	func_test(truncate_takes_set_id_bits_when_the_guest_says_so);
+	func_test(allocation_and_copy_take_set_id_bits_of_users);
 	func_test(open_with_truncation_takes_set_id_bits);
 	func_test(create_with_truncation_takes_set_id_bits);
 	func_test(chown_takes_set_id_bits);
