@@ -8,6 +8,12 @@ only after a test has ended it, or broken it.
 
     guest   the machine of the present config, with its share mounted at /mnt
     place   a new folder on it, seen from both sides
+
+Tests of options, and of what is put on top of a mount, have a machine with many shares
+(lab.py), each served by a daemon with options of its own and mounted at /mnt/TAG:
+
+    lab     that machine; GUEST_MATRIX=full has it with both kernels
+    on      on(TAG) is a new folder on a share of it, seen from both sides
 """
 
 import itertools
@@ -20,6 +26,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lab as lab_shares  # noqa: E402
 import vm  # noqa: E402
 
 KERNELS = ("6.1", "6.12")
@@ -27,8 +34,16 @@ CACHES = ("auto", "always", "never", "metadata")
 SMALL = (("6.1", 1, "auto"), ("6.12", 2, "always"), ("6.1", 2, "never"), ("6.12", 1, "metadata"))
 FULL = tuple(itertools.product(KERNELS, (1, 2), CACHES))
 MATRIX = FULL if os.environ.get("GUEST_MATRIX") == "full" else SMALL
+LAB_KERNELS = KERNELS if MATRIX is FULL else KERNELS[1:]
 # Tests of the small matrix that need guests of their own, or minutes, leave the rest out.
 FEW = SMALL[:2]
+
+
+
+def in_full(*values):
+    """Values of a parameter that the small matrix leaves out."""
+    return values if MATRIX is FULL else ()
+
 
 # Both sides run commands with these.
 ENVIRONMENT = {
@@ -69,13 +84,16 @@ class Pool:
             self.drop()
         if not self.guest:
             self.config = config
-            kernel, queues, cache = config
-            guest = self.guest = vm.Guest([vm.Share(work_folder(), cache=cache)],
-                                          kernel=kernel, queues=queues)
-            guest.start()
-            guest.before = descriptor_kinds(guest.shares[0])
-            guest.mount()
+            self.boot(config)
         return self.guest
+
+    def boot(self, config):
+        kernel, queues, cache = config
+        guest = self.guest = vm.Guest([vm.Share(work_folder(), cache=cache)],
+                                      kernel=kernel, queues=queues)
+        guest.start()
+        guest.before = descriptor_kinds(guest.shares[0])
+        guest.mount()
 
     def usable(self):
         guest = self.guest
@@ -103,6 +121,21 @@ class Pool:
             for share in guest.shares:
                 remove_work_folder(share.path)
         alarms(log)
+
+
+class Lab(Pool):
+    """The machine with many shares; its config is the kernel."""
+
+    def boot(self, config):
+        shares = [vm.Share(work_folder(), tag=tag, **how) for tag, how in lab_shares.SHARES.items()]
+        guest = self.guest = vm.Guest(shares, kernel=config)
+        guest.start()
+        for share in shares:
+            guest.mount(share, "/mnt/" + share.tag)
+
+    def usable(self):
+        guest = self.guest
+        return guest.agent and not guest.trouble() and guest.qemu.poll() is None
 
 
 def alarms(log):
@@ -151,13 +184,14 @@ class Place:
     """A folder of the share: `path` on the host, `inside` in the guest; and `native`, a
     folder beside it in which the host does for itself what the guest does in this one."""
 
-    def __init__(self, guest, share, name):
+    def __init__(self, guest, share, name, where="/mnt"):
         self.guest = guest
+        self.share = share
         self.kernel = guest.kernel
         self.cache = share.cache
-        self.path = os.path.join(share.path, name)
-        self.inside = "/mnt/" + name
-        self.native = os.path.join(share.path, name + ".native")
+        self.path = os.path.join(share.seen, name)
+        self.inside = os.path.join(where, name)
+        self.native = os.path.join(share.seen, name + ".native")
         for path in (self.path, self.native):
             shutil.rmtree(path, ignore_errors=True)
             os.mkdir(path, 0o755)
@@ -216,6 +250,44 @@ def guest(pool, config):
         pytest.skip(str(e))
 
 
+@pytest.fixture(scope="session")
+def labs():
+    labs = Lab()
+    yield labs
+    labs.drop()
+
+
+@pytest.fixture(scope="session", params=LAB_KERNELS)
+def lab_kernel(request):
+    return request.param
+
+
+@pytest.fixture
+def lab(labs, lab_kernel):
+    if os.geteuid() != 0:
+        pytest.skip("the daemon's options that are tested here need root")
+    try:
+        return labs.get(lab_kernel)
+    except vm.Missing as e:
+        labs.drop()
+        pytest.skip(str(e))
+
+
+@pytest.fixture
+def on(request, lab):
+    places = []
+
+    def make(tag):
+        share = next(share for share in lab.shares if share.tag == tag)
+        places.append(Place(lab, share, "%s-%d" % (request.node.originalname, next(numbers)),
+                            "/mnt/" + tag))
+        return places[-1]
+
+    yield make
+    for place in places:
+        place.remove()
+
+
 @pytest.fixture
 def own_guest(request):
     """own_guest(shares, ...) starts a guest for this test alone."""
@@ -234,7 +306,8 @@ def own_guest(request):
     for guest in guests:
         guest.leave()
         for share in guest.shares:
-            remove_work_folder(share.path)
+            if share.path in locks:             # else: somebody else's
+                remove_work_folder(share.path)
 
 
 @pytest.fixture
@@ -263,6 +336,6 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
         guest = getattr(item, "own_guest", None) or \
-            ("pool" in item.funcargs and item.funcargs["pool"].guest)
+            next((item.funcargs[name].guest for name in ("pool", "labs") if name in item.funcargs), None)
         if guest:
             report.sections.append(("guest", guest.report()))

@@ -406,6 +406,67 @@ static long do_fill(char **arg)
 	return n;
 }
 
+/* posix | ofd | flock, then r | w | u for the type; flock takes the whole file */
+static int set_lock(char **arg, int wait)
+{
+	struct flock l = { .l_whence = SEEK_SET, .l_start = num(arg[2]), .l_len = num(arg[3]) };
+	int whole = LOCK_UN;
+
+	l.l_type = *arg[1] == 'r' ? F_RDLCK : *arg[1] == 'w' ? F_WRLCK : F_UNLCK;
+	if (*arg[0] == 'p')
+		return fcntl(cur, wait ? F_SETLKW : F_SETLK, &l);
+	if (*arg[0] == 'o')
+		return fcntl(cur, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
+	if (*arg[1] != 'u')
+		whole = (*arg[1] == 'r' ? LOCK_SH : LOCK_EX) | (wait ? 0 : LOCK_NB);
+	return flock(cur, whole);
+}
+
+static long do_lock(char **arg)
+{
+	return set_lock(arg, 0);
+}
+
+static long do_lock_wait(char **arg)
+{
+	return set_lock(arg, 1);
+}
+
+/* what is in the way of a POSIX write lock */
+static long do_getlk(char **arg)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_start = num(arg[0]), .l_len = num(arg[1]) };
+
+	if (fcntl(cur, F_GETLK, &l) < 0)
+		return -1;
+	if (l.l_type == F_UNLCK)
+		printf("free\n");
+	else
+		printf("%s %ld %ld\n", l.l_type == F_RDLCK ? "read" : "write", (long)l.l_start, (long)l.l_len);
+	return NOTHING;
+}
+
+/* waits for the end of its input; what was printed so far is seen by then */
+static long do_hold(char **arg)
+{
+	char buf[100];
+
+	(void)arg;
+	fflush(stdout);
+	while (read(STDIN_FILENO, buf, sizeof(buf)) > 0)
+		;
+	return 0;
+}
+
+/* gives the current descriptor, an O_TMPFILE one, a name */
+static long do_link_tmpfile(char **arg)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", cur);
+	return linkat(AT_FDCWD, path, AT_FDCWD, arg[0], AT_SYMLINK_FOLLOW);
+}
+
 static long do_as(char **arg)
 {
 	if (setgroups(0, NULL) < 0 || setgid((gid_t)num(arg[1])) < 0)
@@ -426,6 +487,8 @@ static const struct command commands[] = {
 	{ "chown", 3, do_chown }, { "truncate", 2, do_truncate }, { "utimens", 5, do_utimens },
 	{ "stat", 1, do_stat }, { "access", 2, do_access }, { "statvfs", 1, do_statvfs },
 	{ "listdir", 2, do_listdir }, { "fill", 2, do_fill }, { "as", 2, do_as },
+	{ "lock", 4, do_lock }, { "lock-wait", 4, do_lock_wait }, { "getlk", 2, do_getlk },
+	{ "hold", 0, do_hold }, { "link-tmpfile", 1, do_link_tmpfile },
 };
 
 static const struct command *find(const char *name)

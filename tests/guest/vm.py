@@ -137,15 +137,21 @@ def prepare(kernel):
 
 # -- the daemon ------------------------------------------------------------------------
 
-class Share:
-    """A folder and the daemon that serves it."""
+# A shell with mounts of its own, which go when the last process in it does.
+OWN_MOUNTS = ["unshare", "--mount", "sh", "-c", '%s\nexec "$@"', "sh"]
 
-    def __init__(self, path, tag="share", cache="auto", options=(), binary=None):
+
+class Share:
+    """A folder and the daemon that serves it. `mounts` is a script that mounts something on
+    or below "$share" first: nobody else sees that, but for those who look with `seen`."""
+
+    def __init__(self, path, tag="share", cache="auto", options=(), binary=None, mounts=None):
         self.path = os.path.abspath(path)
         self.tag = tag
         self.cache = cache
         self.options = list(options)
         self.binary = binary or daemon_path()
+        self.mounts = mounts
         self.process = None
         self.socket = None
         self.log_path = None
@@ -157,8 +163,11 @@ class Share:
         self.log_path = os.path.join(folder, self.tag + ".log")
         args = [self.binary, "--socket-path=" + self.socket, "--shared-dir=" + self.path,
                 "--cache=" + self.cache, *self.options]
+        if self.mounts:
+            args = [word % self.mounts if "%s" in word else word for word in OWN_MOUNTS] + args
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=dict(os.environ, share=self.path),
                                             preexec_fn=die_with_parent)
         wait_until("the daemon's socket",
                    lambda: os.path.exists(self.socket) or self.process.poll() is not None, 20)
@@ -169,6 +178,11 @@ class Share:
     @property
     def pid(self):
         return self.process.pid
+
+    @property
+    def seen(self):
+        """The folder, with what is mounted there for the daemon alone."""
+        return "/proc/%d/root%s" % (self.pid, self.path) if self.mounts else self.path
 
     def log(self):
         return tail(self.log_path, 1 << 20)
