@@ -100,10 +100,15 @@ class Pool:
         if not guest.agent or guest.trouble() or guest.qemu.poll() is not None:
             return False
         try:
-            guest.run("grep -q ' /mnt ' /proc/mounts || mount -t virtiofs share /mnt", timeout=20)
+            guest.run(self.mounted(), timeout=20)
         except vm.GuestError:
             return False
         return True
+
+    @staticmethod
+    def mounted():
+        """A command that fails in a guest that lacks what boot() gave it."""
+        return "grep -q ' /mnt ' /proc/mounts || mount -t virtiofs share /mnt"
 
     def drop(self):
         guest, self.guest = self.guest, None
@@ -133,9 +138,9 @@ class Lab(Pool):
         for share in shares:
             guest.mount(share, "/mnt/" + share.tag)
 
-    def usable(self):
-        guest = self.guest
-        return guest.agent and not guest.trouble() and guest.qemu.poll() is None
+    @staticmethod
+    def mounted():
+        return "[ $(grep -c '^[^ ]* /mnt/[^/]* virtiofs' /proc/mounts) = %d ]" % len(lab_shares.SHARES)
 
 
 def alarms(log):
