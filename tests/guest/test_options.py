@@ -200,7 +200,7 @@ def test_tmpfile(on, tag):
         fsop open . w+tmpfile , append x , link-tmpfile w; cat w; ls -l w | cut -c 1-12; fsop open . r+tmpfile
         fsop open . rw+tmpfile+excl , link-tmpfile no; fsop open w rw+tmpfile , open none rw+tmpfile; ls; chmod 777 .
         setpriv --reuid 1000 --regid 1001 --clear-groups fsop open . rw+tmpfile , write 0 x , fstat; ls -A""")
-    place.view("cat w; ls -lA | grep -v total")
+    place.view(r"cat w; find . -type f -printf '%p %m %U:%G %n %s %T@\n'")
 
 
 def test_birth_time(on):
