@@ -30,16 +30,17 @@ static bool wants_to_write(uint32_t flags)
 
 /*
  * Files that are append-only on the host (chattr +a) can only be opened so. And
- * reading a share that is not to be changed leaves no trace of it, where the
- * host allows that: it does to the file's owner.
+ * reading leaves no trace, where the host allows that (it does to the file's
+ * owner), if the guest asks for it or the share is not to be changed.
  */
 static int open_somehow(const struct fs *fs, const struct node_pin *node,
 			uint32_t guest_flags)
 {
 	int flags = open_flags(fs, guest_flags);
-	int r = reopen(node, flags | (fs->readonly ? O_NOATIME : 0));
+	bool quiet = fs->readonly || guest_flags & O_NOATIME;
+	int r = reopen(node, flags | (quiet ? O_NOATIME : 0));
 
-	if (r == -EPERM && fs->readonly)
+	if (r == -EPERM && quiet)
 		r = reopen(node, flags);
 	if (r == -EPERM && guest_flags & O_APPEND && !fs->writeback)
 		r = reopen(node, flags | O_APPEND);

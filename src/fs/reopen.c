@@ -9,7 +9,8 @@
 /*
  * O_APPEND is left out: each write says for itself whether it appends (see
  * op_write()). O_DIRECT too: the guest may mean its own cache by it, and the
- * host's alignment rules are not the guest's. The rest says how a name is
+ * host's alignment rules are not the guest's. O_NOATIME, which the host may
+ * refuse, is added by whoever can do without. The rest says how a name is
  * resolved or a file made, which is over by now.
  */
 int reopen_flags(uint32_t guest_flags)

@@ -227,6 +227,31 @@ START_TEST(open_takes_no_creating_flags_to_the_host)
 }
 END_TEST
 
+START_TEST(reading_leaves_no_trace_if_the_guest_asks)
+{
+	struct timespec old[2] = { { .tv_sec = 1 }, { .tv_sec = 2 } };
+	struct fuse_open_out o;
+	char buf[8];
+
+	func_start();
+	host_text("f", "text");
+
+	uint64_t n = func_node("f");
+
+	for (int quiet = 1; quiet >= 0; quiet--) {
+		host(utimensat(AT_FDCWD, host_path("f"), old, 0));
+		ok(guest_open(&fx.g, n, quiet ? O_RDONLY | O_NOATIME : O_RDONLY, &o));
+		ck_assert_int_eq(ok(guest_read(&fx.g, n, o.fh, buf, 4, 0)), 4);
+		if (quiet)
+			ck_assert_int_eq(host_stat("f").st_atim.tv_sec, 1);
+		else if (host_stat("f").st_atim.tv_sec == 1)
+			func_skip("the file system has no access times");
+		ok(guest_release(&fx.g, n, o.fh));
+	}
+	func_end();
+}
+END_TEST
+
 START_TEST(open_of_a_directory_as_a_file_fails)
 {
 	struct fuse_open_out o;
@@ -507,6 +532,7 @@ int main(int argc, char **argv)
 	func_test(append_handle_writes_at_the_end);
 	func_test(open_with_trunc_empties_the_file);
 	func_test(open_takes_no_creating_flags_to_the_host);
+	func_test(reading_leaves_no_trace_if_the_guest_asks);
 	func_test(open_of_a_directory_as_a_file_fails);
 	func_test(open_does_not_act_as_the_caller);
 	func_test(released_handle_is_ebadf);
