@@ -78,6 +78,20 @@ static int call_rename(int from_fd, const char *from, int to_fd, const char *to,
 	return errno == ENOSYS ? -EINVAL : -errno;
 }
 
+/* A whiteout is something new, and belongs to whoever leaves it. */
+static int rename_as_caller(struct fs *fs, const struct request *rq, int to_fd,
+			    uint32_t flags)
+{
+	struct cred_scope scope;
+	int r = request_enter_caller(fs, rq, &scope);
+
+	if (r < 0)
+		return r;
+	r = call_rename(rq->node.fd, rq->name[0], to_fd, rq->name[1], flags);
+	cred_leave(&scope);
+	return r;
+}
+
 static int rename_to(struct fs *fs, struct request *rq, uint64_t newdir,
 		     uint32_t flags)
 {
@@ -95,7 +109,11 @@ static int rename_to(struct fs *fs, struct request *rq, uint64_t newdir,
 		return 0;
 	/* Over a name: that one is taken away. */
 	node_removal_enter(&fs->nodes, &to, rq->name[1], &removal);
-	r = call_rename(rq->node.fd, rq->name[0], to.fd, rq->name[1], flags);
+	if (flags & RENAME_WHITEOUT)
+		r = rename_as_caller(fs, rq, to.fd, flags);
+	else
+		r = call_rename(rq->node.fd, rq->name[0], to.fd, rq->name[1],
+				flags);
 	node_removal_leave(&removal);
 	return r;
 }

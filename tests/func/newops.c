@@ -728,6 +728,14 @@ START_TEST(rename_leaves_a_whiteout)
 	ck_assert(S_ISCHR(host_stat("a").st_mode));
 	ck_assert_uint_eq(host_stat("a").st_rdev, 0);
 	ck_assert_uint_eq(func_entry("a").attr.mode & S_IFMT, S_IFCHR);
+	fx.g.uid = 1234;
+	fx.g.gid = 5678;
+	ok(guest_rename2(&fx.g, ROOT, "b", ROOT, "c", RENAME_WHITEOUT));
+	ck_assert_uint_eq(host_stat("b").st_uid, 1234);
+	ck_assert_uint_eq(host_stat("b").st_gid, 5678);
+	ck_assert_uint_eq(host_stat("c").st_uid, 0);
+	host(unlink(host_path("b")));
+	host(rename(host_path("c"), host_path("b")));
 	fails(guest_rename2(&fx.g, ROOT, "b", ROOT, "i", RENAME_WHITEOUT | RENAME_NOREPLACE),
 	      EEXIST);
 	fails(guest_rename2(&fx.g, ROOT, "b", ROOT, "i", RENAME_WHITEOUT | RENAME_EXCHANGE),
