@@ -41,6 +41,12 @@ int op_statx(struct fs *fs, struct request *rq)
 	return reply_put(rq, &out, sizeof(out)) ? 0 : -ERANGE;
 }
 
+/* A change of owner to the present one changes all the same: the host moves the
+ * time of the last change. So does a request that names nothing to be set. */
+#define SETS_SOMETHING                                                         \
+	(FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME |       \
+	 FATTR_MTIME | FATTR_ATIME_NOW | FATTR_MTIME_NOW)
+
 /* syscalls: fchownat */
 static int set_owner(const struct fs *fs, const struct request *rq)
 {
@@ -49,7 +55,8 @@ static int set_owner(const struct fs *fs, const struct request *rq)
 	gid_t gid = in->valid & FATTR_GID ? in->gid : (gid_t)-1;
 	int r;
 
-	if (!(in->valid & (FATTR_UID | FATTR_GID)))
+	if (!(in->valid & (FATTR_UID | FATTR_GID)) &&
+	    in->valid & SETS_SOMETHING)
 		return 0;
 	/* An id of -1 would mean "leave it": never what the guest asks for. */
 	if ((in->valid & FATTR_UID && uid == (uid_t)-1) ||

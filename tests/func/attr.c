@@ -72,6 +72,27 @@ START_TEST(owner_and_group_are_set_one_by_one)
 }
 END_TEST
 
+START_TEST(setattr_of_nothing_is_a_change)
+{
+	struct fuse_setattr_in in = { 0 };
+	struct fuse_attr_out out;
+
+	func_start();
+	host_text("f", "x");
+
+	uint64_t n = func_node("f");
+	struct stat before = host_stat("f"), after;
+
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	ok(guest_setattr(&fx.g, n, &in, &out));
+	after = host_stat("f");
+	ck_assert_mem_ne(&after.st_ctim, &before.st_ctim, sizeof(after.st_ctim));
+	ck_assert_mem_eq(&after.st_mtim, &before.st_mtim, sizeof(after.st_mtim));
+	ck_assert_uint_eq(after.st_uid, before.st_uid);
+	func_end();
+}
+END_TEST
+
 START_TEST(size_is_set_by_node_and_by_handle)
 {
 	struct fuse_setattr_in in = { .valid = FATTR_SIZE | FATTR_FH, .size = 7 };
@@ -382,6 +403,7 @@ int main(int argc, char **argv)
 	func_init("attr", argc, argv);
 	func_test(mode_is_set);
 	func_test(owner_and_group_are_set_one_by_one);
+	func_test(setattr_of_nothing_is_a_change);
 	func_test(size_is_set_by_node_and_by_handle);
 	func_test(size_of_what_has_none_is_an_error);
 	func_test(times_are_set_to_the_nanosecond);
