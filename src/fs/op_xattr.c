@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/xattr.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -92,8 +93,18 @@ int op_getxattr(struct fs *fs, struct request *rq)
 		       -ENODATA : r;
 }
 
+#define UNKNOWN_UID UINT32_MAX /* what guests send whose mounts map ids */
+
+/* Those of root are no others' business: its own kernel would hide them. */
+static bool may_see(const struct request *rq, const char *name)
+{
+	return strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN) != 0 ||
+	       rq->h.uid == 0 || rq->h.uid == UNKNOWN_UID;
+}
+
 /* Maps the names of a list in place: they never get longer. */
-static size_t map_list(const struct fs *fs, char *list, size_t len)
+static size_t map_list(const struct fs *fs, const struct request *rq, char *list,
+		       size_t len)
 {
 	const char *in = list, *end = list + len;
 	char *out = list;
@@ -104,7 +115,7 @@ static size_t map_list(const struct fs *fs, char *list, size_t len)
 
 		if (name && !fs->use_acl && (acl_is_name(name) || acl_is_name(in)))
 			name = NULL;
-		if (name && *name) {
+		if (name && *name && may_see(rq, name)) {
 			n = strlen(name) + 1;
 			memmove(out, name, n);
 			out += n;
@@ -126,7 +137,7 @@ int op_listxattr(struct fs *fs, struct request *rq)
 		      sizeof(rq->scratch.xattr.value));
 	if (n < 0)
 		return -errno;
-	return reply_value(rq, (ssize_t)map_list(fs, list, (size_t)n));
+	return reply_value(rq, (ssize_t)map_list(fs, rq, list, (size_t)n));
 }
 
 /* The set-group-id bit goes with an ACL whose setter is not of the group: the

@@ -135,6 +135,34 @@ START_TEST(every_type_has_those_of_root)
 }
 END_TEST
 
+/* A guest that does not say who asks gets all of them. */
+START_TEST(only_root_sees_the_names_of_its_own)
+{
+	static const struct {
+		uid_t uid;
+		bool sees;
+	} who[] = { { 0, true }, { 1000, false }, { UINT32_MAX, true } };
+	ssize_t len;
+
+	func_need_root();
+	start();
+	host_text("f", "x");
+	host(lsetxattr(host_path("f"), "user.a", "1", 1, 0));
+	host(lsetxattr(host_path("f"), "trusted.a", "1", 1, 0));
+
+	uint64_t n = func_node("f");
+
+	for (size_t i = 0; i < sizeof(who) / sizeof(who[0]); i++) {
+		fx.g.uid = who[i].uid;
+		len = ok(guest_listxattr(&fx.g, n, buf, sizeof(buf)));
+		ck_assert(listed(buf, (size_t)len, "user.a"));
+		ck_assert_int_eq(listed(buf, (size_t)len, "trusted.a"), who[i].sees);
+		ck_assert_int_eq(ok(guest_listxattr(&fx.g, n, NULL, 0)), len);
+	}
+	func_end();
+}
+END_TEST
+
 /* What a type cannot have is refused as the host refuses it. */
 START_TEST(errors_are_those_of_the_host)
 {
@@ -511,6 +539,7 @@ int main(int argc, char **argv)
 	func_test(without_the_option_there_are_none);
 	func_test(files_and_directories_have_those_of_users);
 	func_test(every_type_has_those_of_root);
+	func_test(only_root_sees_the_names_of_its_own);
 	func_test(errors_are_those_of_the_host);
 	func_test(a_link_is_not_followed);
 	func_test(those_of_the_share_itself);
