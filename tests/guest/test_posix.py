@@ -254,9 +254,9 @@ def compare(host, guest):
 class Known:
     """A line of posix/differences, with the heading that it stands under."""
 
-    def __init__(self, key, conditions, line, number):
+    def __init__(self, key, alternatives, line, number):
         self.key = key
-        self.conditions = conditions
+        self.alternatives = alternatives
         self.number = number
         self.fields = Difference(*(f.strip() for f in line.split(" :: ")))
         self.patterns = [re.compile(".*".join(map(re.escape, f.split("*"))) + r"\Z", re.S)
@@ -264,7 +264,8 @@ class Known:
         self.used = False
 
     def holds(self, run):
-        return all(getattr(run, name) in values for name, values in self.conditions)
+        return any(all(getattr(run, name) in values for name, values in conditions)
+                   for conditions in self.alternatives)
 
     def fits(self, difference):
         return all(p.match(f) for p, f in zip(self.patterns, difference))
@@ -274,17 +275,18 @@ class Known:
 
 
 def known_differences():
-    known, key, conditions = [], None, []
+    known, key, alternatives = [], None, []
     with open(os.path.join(HERE, "differences"), encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             line = line.strip()
             heading = re.match(r"\[([\w-]+)\](.*)", line)
             if heading:
                 key = heading.group(1)
-                conditions = [(name, values.split(","))
-                              for name, values in (c.split("=") for c in heading.group(2).split())]
+                alternatives = [[(name, values.split(",")) for name, values in
+                                 (c.split("=") for c in conditions.split())]
+                                for conditions in heading.group(2).split("|")]
             elif line and not line.startswith("#"):
-                known.append(Known(key, conditions, line, number))
+                known.append(Known(key, alternatives, line, number))
     return known
 
 

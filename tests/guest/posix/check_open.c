@@ -399,14 +399,14 @@ CHECK(open_at_descriptor)
 
 CHECK(open_many)
 {
-	int fds[300], n = 0;
+	int fds[60], n = 0;
 
 	put("f", "text");
-	while (n < 300 && (fds[n] = open("f", O_RDWR)) >= 0)
+	while (n < 60 && (fds[n] = open("f", O_RDWR)) >= 0)
 		n++;
-	IS(n, 300);
+	IS(n, 60);
 	OK(write(fds[0], "T", 1));
-	TEXT_IS(fd_content(fds[299], 0, 9), "Text");
+	TEXT_IS(fd_content(fds[59], 0, 9), "Text");
 	while (n-- > 0)
 		close(fds[n]);
 }

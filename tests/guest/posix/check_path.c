@@ -177,19 +177,23 @@ CHECK_EACH(path_link, ops)
 	each_path(ops[nr], paths, ARRAY_SIZE(paths));
 }
 
+/* "full", slashes, "file": @size bytes with the NUL, and few components. */
+static void slashes(char *buf, size_t size)
+{
+	memset(buf, '/', size);
+	memcpy(buf, "full", 4);
+	memcpy(buf + size - 5, "file", 5);
+}
+
 CHECK_EACH(path_long, ops)
 {
-	static char longest[256], too_long[257], in_dir[300], path[5000], path_max[4097];
+	static char longest[256], too_long[257], in_dir[300], path[5000], path_max[4096];
 	static const char *const paths[] = { longest, too_long, in_dir, path, path_max };
 
 	memset(longest, 'n', 255);
 	memset(too_long, 'N', 256);
 	snprintf(in_dir, sizeof(in_dir), "full/%s", too_long);
-	for (size_t i = 0; i + 1 < sizeof(path); i += 2)
-		memcpy(path + i, "./", 2);
-	memcpy(path + sizeof(path) - 6, "/file", 6);
-	for (size_t i = 0; i + 1 < sizeof(path_max); i += 2)
-		memcpy(path_max + i, "./", 2);
-	memcpy(path_max + 4095 - 5, "/file", 6);
+	slashes(path, sizeof(path));
+	slashes(path_max, 4096);
 	each_path(ops[nr], paths, ARRAY_SIZE(paths));
 }

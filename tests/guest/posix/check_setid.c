@@ -208,6 +208,7 @@ CHECK_EACH(setid_made_in_setgid_directory, makers)
 
 CHECK(setid_tmpfile_in_setgid_directory)
 {
+	char path[64];
 	int fd;
 
 	dir("d", 0777);
@@ -216,7 +217,8 @@ CHECK(setid_tmpfile_in_setgid_directory)
 	AS(USER, USER) {
 		NEED(fd = open("d", O_TMPFILE | O_RDWR, 02775));
 		GIVES(fd_mode(fd));
-		TRY(linkat(fd, "", AT_FDCWD, "d/f", AT_EMPTY_PATH));
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		OK(linkat(AT_FDCWD, path, AT_FDCWD, "d/f", AT_SYMLINK_FOLLOW));
 	}
 	GIVES(gid("d/f"));
 }

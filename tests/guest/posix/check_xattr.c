@@ -91,13 +91,13 @@ CHECK(xattr_room)
 
 static const char *const names[] = {
 	"user", "trusted", "security", "system", "user-dot", "user-alone", "trusted-dot",
-	"no-space", "other-space", "empty", "bytes", "blank", "upper", "selinux", "posix-acl-none",
+	"no-space", "other-space", "empty", "bytes", "blank", "upper", "posix-acl-none",
 	"btrfs", "system-dot", "security-dot", "dot", "nested", "overlay",
 };
 
 static const char *const name_of[] = {
 	"user.a", "trusted.a", "security.a", "system.a", "user.", "user", "trusted.", "nospace",
-	"other.a", "", "user.\377bytes", "user.a b", "USER.a", "security.selinux",
+	"other.a", "", "user.\377bytes", "user.a b", "USER.a",
 	"system.posix_acl_none", "btrfs.a", "system.", "security.", ".", "user.user.trusted.x",
 	"trusted.overlay.opaque",
 };

@@ -13,7 +13,7 @@
 struct report {
 	char name[128];
 	atomic_int posted;              /* see post() */
-	size_t len;
+	atomic_size_t len;              /* several processes may speak at once */
 	char text[REPORT_MAX];
 };
 
@@ -30,7 +30,7 @@ int report_init(void)
 void report_start(const char *name)
 {
 	snprintf(report->name, sizeof(report->name), "%s", name);
-	report->len = 0;
+	atomic_store(&report->len, 0);
 	atomic_store(&report->posted, 0);
 	prefix[0] = 0;
 }
@@ -42,16 +42,14 @@ void report_end(const char *how)
 	fflush(stdout);
 }
 
-static void add(const char *format, ...)
+static void add(const char *line, size_t n)
 {
-	size_t room = REPORT_MAX - report->len;
-	va_list ap;
-	int n;
+	size_t at = atomic_fetch_add(&report->len, n);
 
-	va_start(ap, format);
-	n = vsnprintf(report->text + report->len, room, format, ap);
-	va_end(ap);
-	report->len += (size_t)n < room ? (size_t)n : room - 1;
+	if (at + n <= REPORT_MAX)
+		memcpy(report->text + at, line, n);
+	else
+		abort();
 }
 
 void with(const char *format, ...)
@@ -65,8 +63,13 @@ void with(const char *format, ...)
 
 static void say(const char *what, const char *outcome, const char *want)
 {
-	add("%s\t%s%s%s\t%s%s%s\n", report->name, prefix, *prefix ? ": " : "", what, outcome,
-	    want ? " !" : "", want ? want : "");
+	char line[1500];
+	int n = snprintf(line, sizeof(line), "%s\t%s%s%s\t%s%s%s\n", report->name, prefix,
+			 *prefix ? ": " : "", what, outcome, want ? " !" : "", want ? want : "");
+
+	if (n < 0 || (size_t)n >= sizeof(line))
+		abort();
+	add(line, (size_t)n);
 }
 
 static const char *result(long r, char *buf, size_t size)
