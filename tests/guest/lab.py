@@ -21,12 +21,14 @@ truncate -s 400M "$image" && mkfs.xfs -q -m reflink=1 "$image" &&
 mount -o loop "$image" "$share" && chmod 755 "$share" || :
 """
 
+# What trusted.* names and chattr +i take on the host.
+CAPS = ["--modcaps=+sys_admin:+linux_immutable"]
 ALL = ["--posix-acl=auto", "--allow-mmap"]
 LOCKS = ["-o", "posix_lock,flock"]
 
 
-def share(cache="auto", options=(), mounts=None):
-    return {"cache": cache, "options": options, "mounts": mounts}
+def share(cache="auto", options=(), mounts=None, caps=CAPS):
+    return {"cache": cache, "options": [*options, *caps], "mounts": mounts}
 
 
 SHARES = {
@@ -36,8 +38,8 @@ SHARES = {
     "never": share("never", ALL),
     "metadata": share("metadata", ALL + LOCKS),
     # The defaults, which have none of it.
-    "plain": share("auto"),
-    "uncached": share("never"),
+    "plain": share("auto", caps=()),
+    "uncached": share("never", caps=()),
     "acl": share("always", ["--posix-acl=always", "--killpriv-v2"]),
     "map": share("always", ["--posix-acl=auto", "--xattrmap=:map::user.virtiofs.:"]),
     "rules": share("auto", ["--xattrmap=/prefix/all/trusted./user.t./ /bad/all/security./security./ "

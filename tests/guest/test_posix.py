@@ -26,7 +26,8 @@ DOCUMENT = os.path.join(vm.TOP, "doc/differences.md")
 LARGE = 50000                   # entries of the folder that check_dir.c reads while it changes
 CLONE_NEWNS = 0x20000
 SYSCTLS = ["fs/protected_" + name for name in ("hardlinks", "symlinks", "fifos", "regular")]
-OPTIONS = ["--xattr", "--posix-acl=auto"]
+# The capabilities are what trusted.* names and inode flags take on the host.
+OPTIONS = ["--xattr", "--posix-acl=auto", "--modcaps=+sys_admin:+linux_immutable"]
 EXTRA = {
     "plain": [],
     "locks": ["-o", "posix_lock", "-o", "flock"],
