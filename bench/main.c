@@ -210,7 +210,7 @@ static void set_scale(struct bench *b)
 	uint64_t nodes = b->scale.nodes;
 
 	/* what is held at a time fits into a limit of 20000 descriptors, "nodes" apart */
-	b->scale = (struct scale){ .data = 64 << 20, .hot = 1024, .cold = 15000, .dirs = 32,
+	b->scale = (struct scale){ .data = 64 << 20, .hot = 1024, .cold = 12000, .dirs = 32,
 				   .entries = 400, .fanout = 8, .leaves = 20, .untar = 4000,
 				   .nodes = nodes ? nodes : 900000 };
 	if (b->quick || b->strace)

@@ -207,24 +207,30 @@ static int sample(struct target *t, int round, double seconds)
 }
 
 /* A target that fails is left out from then on. */
-static void drop(struct bench *b, unsigned int i, int round, int r)
+static void drop(struct bench *b, struct target *t, int round, int r)
 {
-	print_error(b->target[i], round, r);
-	(b->target[i]->command ? target_stop : host_stop)(b->target[i]);
+	unsigned int i = 0;
+
+	print_error(t, round, r);
+	(t->command ? target_stop : host_stop)(t);
+	while (b->target[i] != t)
+		i++;
 	memmove(&b->target[i], &b->target[i + 1], (b->ntargets - i - 1) * sizeof(b->target[0]));
 	b->ntargets--;
 }
 
 static void round_of(struct bench *b, int round, double seconds)
 {
+	struct target *order[TARGETS_MAX];
 	unsigned int n = b->ntargets;
 
-	for (unsigned int k = n; k > 0; k--) {
-		unsigned int i = round % 2 ? k - 1 : n - k;
-		int r = i < b->ntargets ? sample(b->target[i], round, seconds) : 0;
+	memcpy(order, b->target, sizeof(order));
+	for (unsigned int i = 0; i < n; i++) {
+		struct target *t = order[round % 2 ? n - 1 - i : i];
+		int r = sample(t, round, seconds);
 
 		if (r < 0)
-			drop(b, i, round, r);
+			drop(b, t, round, r);
 	}
 }
 
@@ -270,7 +276,7 @@ int sample_all(struct bench *b)
 		int r = t->command ? target_start(t) : host_start(t);
 
 		if (r < 0)
-			drop(b, i, -1, r);
+			drop(b, t, -1, r);
 		else
 			i++;
 	}
