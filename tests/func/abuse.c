@@ -233,7 +233,8 @@ START_TEST(unprivileged_daemon_creates_for_the_guests_root)
 {
 	static const char *const wrap[] = { "setpriv", "--reuid=65534", "--regid=65534",
 					    "--clear-groups", NULL };
-	struct daemon_opts o = { .wrap = wrap };
+	struct daemon_opts o = { .wrap = wrap,
+				 .args = (const char *[]){ "--sandbox=namespace", NULL } };
 	struct fuse_entry_out e;
 
 	func_need_root();

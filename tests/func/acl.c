@@ -382,6 +382,7 @@ START_TEST(ids_in_acls_are_translated)
 	on_host.entry[1].id = 5234;
 	on_host.entry[3].id = 8321;
 	forbidden.entry[1].id = 2000;
+	func_need_ids();
 	func_start_daemon((const char *[]){ "--posix-acl=auto", "--translate-uid=map:1000:5000:1000",
 					    "--translate-uid=forbid-guest:2000:1",
 					    "--translate-gid=map:4000:8000:500", NULL });

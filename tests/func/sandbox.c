@@ -365,6 +365,20 @@ START_TEST(chroot_without_the_right_to_it_is_refused)
 }
 END_TEST
 
+START_TEST(file_is_no_root_directory)
+{
+	struct daemon_opts o = { .only_args = true, .args = (const char *[]){
+		"--sandbox=chroot", "--socket-path={socket}", "--shared-dir={share}/file", NULL } };
+
+	ok(daemon_prepare(&fx.d));
+	host_text("file", "x");
+	ok(daemon_spawn(&fx.d, &o));
+	ck_assert_int_eq(daemon_wait(&fx.d, wait_scaled(5000)), 1);
+	ck_assert(daemon_log_has(&fx.d, "--sandbox=chroot needs a directory to share"));
+	daemon_discard(&fx.d);
+}
+END_TEST
+
 /* A container that forbids namespaces: by a limit, and without CAP_SYS_ADMIN. */
 START_TEST(namespaces_that_cannot_be_made_are_refused)
 {
@@ -608,6 +622,7 @@ int main(int argc, char **argv)
 	func_test(modcaps_gives_and_takes);
 	func_test(modcaps_that_the_daemon_has_not_are_refused);
 	func_test(chroot_without_the_right_to_it_is_refused);
+	func_test(file_is_no_root_directory);
 	func_test(namespaces_that_cannot_be_made_are_refused);
 	func_test(none_takes_no_capability_at_all);
 	func_test(root_may_map_ids);
