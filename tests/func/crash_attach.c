@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Deaths outside the queues' threads: of a worker that takes over from a dead one, at each of its
- * system calls, and of one that carries out INIT or DESTROY.
+ * system calls, and of one that carries out INIT or DESTROY. These are watched from their keeper
+ * on, into which only root may look.
  */
 #include <fcntl.h>
 
@@ -20,6 +21,7 @@ START_TEST(while_it_takes_over)
 	char buf[8];
 	int before;
 
+	func_need_root();
 	func_start_with(args, NULL);
 	for (int i = 0; i < OPENED; i++) {
 		char name[8];
@@ -53,6 +55,7 @@ START_TEST(in_an_init)
 	struct fuse_attr_out a;
 	int before;
 
+	func_need_root();
 	func_start_with(args, NULL);
 	host_text("f", "text");
 	before = daemon_fds(&fx.d);
@@ -76,6 +79,7 @@ START_TEST(in_a_destroy)
 {
 	int before;
 
+	func_need_root();
 	func_start_with(args, NULL);
 	host_text("f", "text");
 	before = daemon_fds(&fx.d);
