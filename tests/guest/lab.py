@@ -41,7 +41,7 @@ SHARES = {
     "plain": share("auto", caps=()),
     "uncached": share("never", caps=()),
     "acl": share("always", ["--posix-acl=always", "--killpriv-v2"]),
-    "map": share("always", ["--posix-acl=auto", "--xattrmap=:map::user.virtiofs.:"]),
+    "map": share("always", ["--xattrmap=:map::user.virtiofs.:"]),
     "rules": share("auto", ["--xattrmap=/prefix/all/trusted./user.t./ /bad/all/security./security./ "
                             "/unsupported/client/user.no.// /bad/server//user.hidden./ /ok/all///"]),
     "label": share("auto", ["--security-label=auto"]),

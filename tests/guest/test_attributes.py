@@ -82,16 +82,15 @@ setpriv --reuid 1001 --regid 1001 --clear-groups cat d/own
 """
 
 
-@pytest.mark.parametrize("tag", ("auto", "acl") + conftest.in_full("never", "map"))
+@pytest.mark.parametrize("tag", ("auto", "acl") + conftest.in_full("never"))
 def test_acls(on, tag):
     """auto: if the guest knows them; acl: --posix-acl=always, and set-id bits by the host."""
     place = on(tag)
     place.same("{ %s\n} 2>&1" % ACLS)
-    if tag != "map":
-        place.view("getfacl -n -R . | grep -v '^#'; ls -lR | cut -c 1-11")
+    place.view("getfacl -n -R . | grep -v '^#'; ls -lR | cut -c 1-11")
 
 
-@pytest.mark.parametrize("tag", ("auto", "acl") + conftest.in_full("never", "map"))
+@pytest.mark.parametrize("tag", ("auto", "acl") + conftest.in_full("never"))
 def test_acls_are_enforced(on, tag):
     place = on(tag)
     place.same("{ %s\n} 2>&1 | grep -v 'getcwd'" % ENTER)

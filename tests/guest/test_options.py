@@ -192,7 +192,7 @@ def test_submounts_as_folders(on):
 
 # -- O_TMPFILE, birth times, set-id bits, timeouts -------------------------------------
 
-@pytest.mark.parametrize("tag", ("auto", "never") + conftest.in_full("always", "writeback"))
+@pytest.mark.parametrize("tag", ("auto", "never") + conftest.in_full("always"))
 def test_tmpfile(on, tag):
     place = on(tag)
     place.same("""fsop open . rw+tmpfile , write 0 text , fstat , read 0 9 , mmap-read 0 4 , link-tmpfile named , fstat \\

@@ -54,6 +54,7 @@ TMPFS = dict(REDIRECT, lower="/dev/shm/lower")
 @pytest.mark.parametrize("tag", ("auto", "never", "map") + conftest.in_full("always", "metadata"))
 def test_overlay(on, tag):
     place = on(tag)
+    conftest.need_shared_mappings(place)
     place.guest.run("dmesg -c >/dev/null")
     place.same(MAKE)
     place.same(overlay(REDIRECT, "(%s) 2>&1; %s" % (CHANGE, MERGED)))

@@ -62,8 +62,7 @@ def load(place, journal, n=25):
 def test_write_ahead_log(on, tag):
     """always: with locks that the host sees; the others: with the guest's own."""
     place = on(tag)
-    if place.kernel == "6.1" and place.cache in ("never", "metadata"):
-        pytest.skip("guests before 6.6 have no shared mappings of files that are not cached")
+    conftest.need_shared_mappings(place)
     load(place, "wal")
 
 
