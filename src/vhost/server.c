@@ -92,27 +92,31 @@ static int handle(struct server *s)
 	}
 	ack = acknowledge(s, m, r);
 	sock_next(&s->sock);
-	if (r >= 0 && ack < 0)
-		return log_err(ack, "front-end: cannot be answered");
+	if (r >= 0)
+		r = ack;
+	/* Of a handler's errors this one alone has not been said. */
+	if (r == -EAGAIN)
+		log_error("front-end: does not read what it is answered");
 	return r < 0 ? r : 0;
 }
 
+static bool has_hung_up(int r)
+{
+	return r == -EPIPE || r == -ECONNRESET;
+}
+
+/* The front-end may hang up at any time: while it is read from or answered. */
 static int receive(struct server *s, enum server_end *ret_end)
 {
 	int r = sock_receive(&s->sock);
 
-	if (r > 0) {
-		r = handle(s);
-		*ret_end = SERVER_BROKEN;
-		return r;
-	}
-	if (r == -EPIPE || r == -ECONNRESET) {
-		log_info("Client disconnected, shutting down");
-		*ret_end = SERVER_DISCONNECTED;
-	} else if (r < 0) {
+	if (r < 0 && !has_hung_up(r))
 		log_err(r, "front-end: cannot receive");
-		*ret_end = SERVER_BROKEN;
-	}
+	if (r > 0)
+		r = handle(s);
+	if (has_hung_up(r))
+		log_info("Client disconnected, shutting down");
+	*ret_end = has_hung_up(r) ? SERVER_DISCONNECTED : SERVER_BROKEN;
 	return r;
 }
 

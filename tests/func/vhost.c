@@ -2,6 +2,7 @@
 /* The vhost-user message table: what is offered, accepted, answered and refused. */
 #include <fcntl.h>
 #include <linux/virtio_fs.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -453,6 +454,23 @@ START_TEST(bad_message_ends_the_session)
 }
 END_TEST
 
+/* The answer finds nobody: that is an end like any other. */
+START_TEST(hang_up_before_the_answer_is_no_error)
+{
+	func_start();
+
+	pid_t worker = daemon_worker(&fx.d);
+
+	host(kill(worker, SIGSTOP));
+	ok(front_send(&fx.v.front, VU_GET_FEATURES, 0, NULL, 0, NULL, 0));
+	func_hang_up();
+	host(kill(worker, SIGCONT));
+	ck_assert_int_eq(daemon_wait(&fx.d, wait_scaled(5000)), 0);
+	ck_assert(daemon_log_has(&fx.d, "Client disconnected, shutting down"));
+	daemon_discard(&fx.d);
+}
+END_TEST
+
 START_TEST(unknown_message_is_refused_or_ends_the_session)
 {
 	start_negotiated();
@@ -535,6 +553,7 @@ int main(int argc, char **argv)
 	func_test(reset_device_stops_rings_and_forgets_the_session);
 	func_test(base_of_a_ring_never_started_is_what_was_set);
 	func_test(bad_message_ends_the_session);
+	func_test(hang_up_before_the_answer_is_no_error);
 	func_test(unknown_message_is_refused_or_ends_the_session);
 	func_test(overlapping_regions_are_refused);
 	func_test(memory_table_without_files_is_refused_in_plain_words);
