@@ -85,6 +85,35 @@ static void policy_init(struct cache_policy *p, const struct config *cfg)
 	p->opendir_flags = modes[cfg->cache].opendir_flags;
 }
 
+/* The host goes by an ACL only under its own name. */
+static bool map_moves_acls(const struct xattrmap *m)
+{
+	static const char *const names[] = { XATTR_NAME_POSIX_ACL_ACCESS,
+					     XATTR_NAME_POSIX_ACL_DEFAULT };
+	char buf[XATTR_NAME_MAX + 1];
+	const char *to;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (xattrmap_client(m, names[i], buf, &to) < 0 ||
+		    strcmp(to, names[i]) != 0)
+			return true;
+	return false;
+}
+
+/* A guest that is offered ACLs leaves to the host what an ACL decides. */
+static int check_acls(struct fs *fs)
+{
+	if (fs->posix_acl == AGREE_NEVER || !map_moves_acls(&fs->xattrmap))
+		return 0;
+	if (fs->posix_acl == AGREE_ALWAYS) {
+		log_error("--posix-acl=always: the xattr map puts ACLs where the host does not go by them");
+		return -EINVAL;
+	}
+	log_warn("no POSIX ACLs: the xattr map puts them where the host does not go by them");
+	fs->posix_acl = AGREE_NEVER;
+	return 0;
+}
+
 static int map_init(struct fs *fs, const struct config *cfg)
 {
 	char buf[XATTR_NAME_MAX + 1];
@@ -99,6 +128,9 @@ static int map_init(struct fs *fs, const struct config *cfg)
 		return r;
 	if (!xattrmap_has_catch_all(&fs->xattrmap))
 		log_warn("the xattr map has no rule for all other names: they are refused, and hidden");
+	r = check_acls(fs);
+	if (r < 0)
+		return r;
 	if (xattrmap_client(&fs->xattrmap, XATTR_NAME_CAPS, buf, &name) < 0 ||
 	    strcmp(name, XATTR_NAME_CAPS) == 0)
 		return 0;

@@ -574,6 +574,39 @@ START_TEST(a_map_that_takes_everything_takes_no_acls)
 }
 END_TEST
 
+/* The host would not go by them there, and the guest leaves it to the host. */
+START_TEST(a_map_that_moves_acls_and_acls_exclude_each_other)
+{
+	static const char *const maps[] = { "--xattrmap=:map::user.virtiofs.:",
+					    "--xattrmap=:bad:all:system.posix_acl_default:::ok:all:::" };
+
+	for (size_t i = 0; i < 2; i++) {
+		func_start_daemon((const char *[]){ "--posix-acl=auto", maps[i], NULL });
+		func_connect(NULL);
+		ok(func_init_with(GUEST_MINOR, GUEST_INIT_FLAGS));
+		ck_assert_uint_eq(fx.g.agreed & ACL_FLAGS & ~(uint64_t)FUSE_SETXATTR_EXT, 0);
+		ck_assert(daemon_log_has(&fx.d, "no POSIX ACLs"));
+		func_end();
+
+		struct daemon_opts o = { .no_wait = true,
+			.args = (const char *[]){ "--posix-acl=always", maps[i], NULL } };
+
+		ok(daemon_prepare(&fx.d));
+		ok(daemon_spawn(&fx.d, &o));
+		ck_assert_int_eq(daemon_wait(&fx.d, wait_scaled(5000)), 1);
+		ck_assert(daemon_log_has(&fx.d, "--posix-acl=always"));
+		daemon_discard(&fx.d);
+	}
+	/* One that leaves them alone does not. */
+	func_start_daemon((const char *[]){ "--posix-acl=auto",
+					    "--xattrmap=:map:trusted.:user.virtiofs.:", NULL });
+	func_connect(NULL);
+	ok(func_init_with(GUEST_MINOR, GUEST_INIT_FLAGS));
+	ck_assert((fx.g.agreed & ACL_FLAGS) == ACL_FLAGS);
+	func_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	func_init("acl", argc, argv);
@@ -596,6 +629,7 @@ int main(int argc, char **argv)
 	func_test(acls_are_hidden_and_refused_if_not_agreed);
 	func_test(where_the_host_has_none_a_file_has_none);
 	func_test(a_map_does_not_bring_them_back);
+	func_test(a_map_that_moves_acls_and_acls_exclude_each_other);
 	func_test(a_map_that_takes_everything_takes_no_acls);
 	return func_done();
 }
