@@ -562,13 +562,13 @@ START_TEST(at_each_system_call)
 }
 END_TEST
 
-/* Rounds of each op; or $CRASH_ROUNDS */
+/* Rounds of each op, or $CRASH_ROUNDS; a sanitizer has many more instructions */
 #define INSTRUCTIONS 8
 
 START_TEST(after_any_instruction)
 {
 	const struct op *op = &ops[chosen];
-	unsigned int rounds = INSTRUCTIONS, all, n;
+	unsigned int rounds = func_sanitized() ? 2 : INSTRUCTIONS, all, n;
 
 	if (getenv("CRASH_ROUNDS"))
 		rounds = (unsigned int)atoi(getenv("CRASH_ROUNDS"));
@@ -591,7 +591,7 @@ int main(int argc, char **argv)
 	func_init("crash", argc, argv);
 	for (chosen = 0; chosen < OPS; chosen++) {
 		snprintf(name, sizeof(name), "%s_at_each_system_call", ops[chosen].name);
-		func_run(name, at_each_system_call, 120);
+		func_run(name, at_each_system_call, 300);
 	}
 	for (chosen = 0; chosen < OPS; chosen++) {
 		snprintf(name, sizeof(name), "%s_after_any_instruction", ops[chosen].name);

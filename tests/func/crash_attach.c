@@ -10,6 +10,24 @@
 
 #define OPENED 5
 
+/* Every point with GUEST_MATRIX=full; else one of so many, others each time. */
+#define EACH 8
+
+static unsigned int step(void)
+{
+	const char *matrix = getenv("GUEST_MATRIX");
+
+	return matrix && strcmp(matrix, "full") == 0 ? 1 : EACH;
+}
+
+static unsigned int first(void)
+{
+	unsigned int n = (unsigned int)getpid() % step();
+
+	fprintf(stderr, "# points %u, %u, ...\n", n, n + step());
+	return n;
+}
+
 static const char *const args[] = { "--restart-limit=1000/0", "-o", "posix_lock", NULL };
 
 /* Nodes, open files, a lock, a file with no name left: all are there after each death. */
@@ -34,7 +52,7 @@ START_TEST(while_it_takes_over)
 	ok(guest_unlink(&fx.g, FUSE_ROOT_ID, "f0"));
 	ok(guest_setlk(&fx.g, &(struct guest_lock){ node[1], fh[1], 1, 0, 9, F_WRLCK, 0 }));
 	before = daemon_fds(&fx.d);
-	for (n = 0; killer_kill_twice(n); n++) {
+	for (n = first(); killer_kill_twice(n); n += step()) {
 		for (int i = 0; i < OPENED; i++) {
 			ck_assert_int_eq(ok(guest_read(&fx.g, node[i], fh[i], buf, 8, 0)), 2);
 			ck_assert_int_eq(buf[1], '0' + i);
@@ -59,7 +77,7 @@ START_TEST(in_an_init)
 	func_start_with(args, NULL);
 	host_text("f", "text");
 	before = daemon_fds(&fx.d);
-	for (unsigned int n = 0;; n++) {
+	for (unsigned int n = first();; n += step()) {
 		uint64_t node = func_node("f");
 
 		func_open(node, O_RDONLY);
@@ -83,7 +101,7 @@ START_TEST(in_a_destroy)
 	func_start_with(args, NULL);
 	host_text("f", "text");
 	before = daemon_fds(&fx.d);
-	for (unsigned int n = 0;; n++) {
+	for (unsigned int n = first();; n += step()) {
 		func_open(func_node("f"), O_RDONLY);
 		killer_arm_control(KILLER_CALLS, n);
 		ok(guest_destroy(&fx.g));
@@ -99,8 +117,8 @@ END_TEST
 int main(int argc, char **argv)
 {
 	func_init("crash_attach", argc, argv);
-	func_test_long(while_it_takes_over, 120);
-	func_test_long(in_an_init, 120);
-	func_test_long(in_a_destroy, 120);
+	func_test_long(while_it_takes_over, 300);
+	func_test_long(in_an_init, 300);
+	func_test_long(in_a_destroy, 300);
 	return func_done();
 }

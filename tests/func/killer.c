@@ -75,7 +75,8 @@ static bool is_waiting(void)
 		return false;
 	return info.op == PTRACE_SYSCALL_INFO_ENTRY &&
 	       (info.entry.nr == SYS_epoll_wait || info.entry.nr == SYS_epoll_pwait ||
-		info.entry.nr == SYS_poll || info.entry.nr == SYS_ppoll);
+		info.entry.nr == SYS_poll || info.entry.nr == SYS_ppoll ||
+		info.entry.nr == SYS_restart_syscall); /* poll(2), once it was interrupted */
 }
 
 /* To the entry of the call in which it waits for the guest: there it can be watched, and let go
