@@ -5,7 +5,8 @@
  * A new worker shares the descriptor table of the old one. Everything that a
  * record in the arena names, and everything the keeper has, is recalled here;
  * what nobody names after that was being opened or closed when the old worker
- * died, and is closed. What is opened here meanwhile stays. One thread, before there is a second one.
+ * died, and is closed. What is opened here meanwhile stays. One thread, before
+ * there is a second one.
  */
 #ifndef BASE_RECALL_H
 #define BASE_RECALL_H

@@ -52,8 +52,9 @@ void keeper_launch_signals(sigset_t *set);
 uint64_t keeper_now_ms(void);
 
 /*
- * Starts a worker, and others in the place of dead ones, and waits for the end. Returns the exit status, in the
- * keeper and in the worker; *ret_in_worker tells which of them this is. In the
+ * Starts a worker, and others in the place of dead ones, and waits for the end.
+ * Returns the exit status, in the keeper and in the worker; *ret_in_worker tells
+ * which of them this is. In the
  * worker the only thing left to do is to exit. @k has the /proc already; both
  * descriptors are consumed.
  */

@@ -158,8 +158,9 @@ bool queue_waits_for(struct queue *q, uint32_t start_no);
 int queue_pop_again(struct queue *q, struct chain *c);
 
 /*
- * The next parked one that is complete, for the popping thread: the chain is walked again, since
- * the guest's memory may have moved meanwhile. Returns as queue_pop().
+ * The next parked one that is complete, for the popping thread: the chain is
+ * walked again, since the guest's memory may have moved meanwhile. Returns as
+ * queue_pop().
  */
 int queue_pop_done(struct queue *q, struct chain *c, uint64_t *ret_unique,
 		   int *ret_result);
