@@ -400,16 +400,26 @@ class Qmp:
         self.sock = sock
         self.sock.settimeout(30)
         self.file = sock.makefile("r")
-        self.file.readline()
+        self.line()
         self.command("qmp_capabilities")
 
-    def command(self, name, **arguments):
-        self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
-        while True:
+    def line(self):
+        """The monitor's next message. A QEMU that ends may reset the connection."""
+        try:
             line = self.file.readline()
-            if not line:
-                raise GuestError("QEMU closed its monitor")
-            answer = json.loads(line)
+        except ConnectionError:
+            line = ""
+        if not line:
+            raise GuestError("QEMU closed its monitor")
+        return json.loads(line)
+
+    def command(self, name, **arguments):
+        try:
+            self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
+        except ConnectionError as e:
+            raise GuestError("QEMU closed its monitor") from e
+        while True:
+            answer = self.line()
             if "error" in answer:
                 raise GuestError("%s: %s" % (name, answer["error"]["desc"]))
             if "return" in answer:
