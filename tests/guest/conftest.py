@@ -331,6 +331,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "few: in the small matrix, run for FEW guests only")
 
 
+@pytest.hookimpl(tryfirst=True)      # before that of pytest-xdist
 def pytest_collection_modifyitems(config, items):
     def left_out(item):
         return MATRIX is SMALL and item.get_closest_marker("few") and hasattr(item, "callspec") \
@@ -338,6 +339,16 @@ def pytest_collection_modifyitems(config, items):
 
     config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
     items[:] = [item for item in items if not left_out(item)]
+    # Processes that share the work (pytest-xdist) take the tests of a guest together.
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if "config" in parameters or "lab_kernel" in parameters:
+            guest = str(parameters.get("config") or parameters["lab_kernel"])
+        elif "machines" in item.fixturenames or "files" in item.fixturenames:
+            guest = item.module.__name__
+        else:
+            continue
+        item.add_marker(pytest.mark.xdist_group(guest))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -39,7 +39,7 @@ class Files:
         conftest.remove_work_folder(self.folder)
 
 
-@pytest.fixture(scope="module", params=conftest.KERNELS)
+@pytest.fixture(scope="module", params=conftest.LAB_KERNELS)
 def files(request):
     files = Files(request.param)
     try:

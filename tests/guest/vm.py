@@ -17,6 +17,7 @@ Environment:
 """
 
 import collections
+import contextlib
 import ctypes
 import fcntl
 import glob
@@ -81,6 +82,17 @@ def wait_until(what, condition, timeout, step=0.01):
         time.sleep(step)
 
 
+@contextlib.contextmanager
+def locked(folder, how=0):
+    """Holds the lock of a folder against other processes."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(lock)
+
+
 def run_folder(short=True):
     """A new folder, (path, lock); short: its path is short enough for sockets. A run that
     was killed leaves its own behind: those that nobody holds locked are removed here."""
@@ -88,19 +100,16 @@ def run_folder(short=True):
     if short and len(parent) > 70:
         parent = os.path.join(tempfile.gettempdir(), "virtiofsd-guests-%d" % os.getuid())
     os.makedirs(parent, mode=0o755, exist_ok=True)
-    for path in glob.glob(parent + "/vm-*"):
-        try:
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with locked(parent):                        # other processes make folders here, too
+        for path in glob.glob(parent + "/vm-*"):
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(lock)
-        except OSError:
-            pass
-    path = tempfile.mkdtemp(prefix="vm-", dir=parent)
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+                with locked(path, fcntl.LOCK_NB):
+                    shutil.rmtree(path, ignore_errors=True)
+            except OSError:
+                pass
+        path = tempfile.mkdtemp(prefix="vm-", dir=parent)
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
     return path, lock
 
 
@@ -124,6 +133,12 @@ def tail(path, size=6000):
 
 def prepare(kernel):
     """The guest's kernel and file system; fetched and made when they are not there."""
+    os.makedirs(BUILD, mode=0o755, exist_ok=True)
+    with locked(BUILD):
+        fetch_and_make(kernel)
+
+
+def fetch_and_make(kernel):
     if kernel != "uml":
         done = subprocess.run([os.path.join(TOP, "tools/guest-fetch"), kernel],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -457,8 +472,9 @@ def accelerator(kernel):
             answer = "tcg"
         finally:
             trial.leave()
-        with open(known, "w") as f:
+        with tempfile.NamedTemporaryFile("w", dir=BUILD, delete=False) as f:
             f.write(answer)
+        os.replace(f.name, known)
     with open(known) as f:
         return f.read().strip()
 
