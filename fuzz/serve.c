@@ -38,6 +38,12 @@ static bool complete(void *ctx, const struct request_token *token, int result)
 	return true;
 }
 
+static void park(void *ctx, const struct request_token *token)
+{
+	(void)ctx;
+	(void)token;
+}
+
 static bool wanted(void *ctx, const struct request_token *token)
 {
 	return true;
@@ -74,7 +80,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	must(root >= 0);
 	enter_fd_directory();
 	must(fs_init(&fs, &arena, &cfg, &root) == 0);
-	fs.parking = (struct fs_parking){ complete, wanted, NULL };
+	fs.parking = (struct fs_parking){ park, complete, wanted, NULL };
 	session_init(&session, &fs, &record);
 	fds = fd_count();
 	fuzz_limit_files();

@@ -31,7 +31,7 @@ struct inflight {
 	uint64_t order; /* of being taken, within its queue */
 	uint64_t unique; /* of the FUSE header */
 	/* What the op noted of the host before it acted, for whoever has to find
-	 * out whether it did. */
+	 * out whether it did; of a FORGET, how much of it is done. */
 	uint64_t mark;
 	uint16_t avail_at; /* the avail index that it was popped at */
 	uint16_t used_at; /* KNOWN: the used index that it is pushed at */

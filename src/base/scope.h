@@ -3,8 +3,13 @@
 #ifndef BASE_SCOPE_H
 #define BASE_SCOPE_H
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* The struct of which @p is the member. */
+#define container_of(p, type, member)                                          \
+	((type *)((char *)(p) - offsetof(type, member)))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define _cleanup_(fn) __attribute__((cleanup(fn)))

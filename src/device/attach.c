@@ -35,49 +35,49 @@ int device_recall(struct device *dev)
 
 /* What the guest was given and not told of is taken back, then the requests are
  * put in line. */
-static int attach_queue(struct device *dev, struct worker *w)
+static int attach_queue(struct device *dev, struct crew *crew)
 {
-	struct queue *q = &w->queue;
+	struct queue *q = &crew->queue;
 	int r;
 
 	for (uint32_t i = 0; i < q->record->num; i++)
-		fuse_undo(dev->session, &q->inflight[i], w->tally);
-	r = worker_listen(w);
+		fuse_undo(dev->session, &q->inflight[i], q->index);
+	r = crew_listen(crew);
 	if (r == 0)
 		r = queue_attach(q, dev->event_idx);
 	return r < 0 ? log_err(r, "queue %u", q->index) : 0;
 }
 
 /* The thread tells the guest first: that may be what was lost. */
-static int start(struct worker *w)
+static int start(struct device *dev, struct crew *crew)
 {
 	int r;
 
-	if (!w->queue.mapped)
+	if (!crew->queue.mapped)
 		return 0;
-	r = worker_start_thread(w);
+	r = device_start_threads(dev, crew);
 	if (r < 0)
 		return r;
-	atomic_store(&w->tell_anyway, true);
-	gate_open(&w->gate);
-	worker_wake(w);
+	atomic_store(&crew->tell_anyway, true);
+	gate_open(&crew->gate);
+	crew_wake(crew);
 	return 0;
 }
 
 int device_attach(struct device *dev)
 {
-	struct worker *w;
+	struct crew *crew;
 	int r = 0;
 
 	for (unsigned int i = 0; i < VHOST_USER_QUEUES_MAX && r == 0; i++) {
 		if (!dev->queue_record[i].named)
 			continue;
-		r = device_queue(dev, i, &w);
+		r = device_queue(dev, i, &crew);
 		if (r == 0)
-			r = attach_queue(dev, w);
+			r = attach_queue(dev, crew);
 	}
 	for (unsigned int i = 0; i < VHOST_USER_QUEUES_MAX && r == 0; i++)
-		if (dev->worker[i])
-			r = start(dev->worker[i]);
+		if (dev->crew[i])
+			r = start(dev, dev->crew[i]);
 	return r;
 }

@@ -14,9 +14,9 @@
 /* For all threads together; the keeper waits a little longer than this. */
 #define JOIN_SEC 3
 
-#define for_each_worker(dev, w)                                                \
+#define for_each_crew(dev, crew)                                                \
 	for (unsigned int i_ = 0; i_ < VHOST_USER_QUEUES_MAX; i_++)            \
-		if (((w) = (dev)->worker[i_]) != NULL)
+		if (((crew) = (dev)->crew[i_]) != NULL)
 
 size_t device_queues_size(void)
 {
@@ -31,7 +31,7 @@ size_t device_inflight_size(void)
 
 size_t device_tallies_size(void)
 {
-	return VHOST_USER_QUEUES_MAX * sizeof(struct tally);
+	return DEVICE_TALLIES * sizeof(struct tally);
 }
 
 struct inflight *device_inflight(const struct device *dev, unsigned int index)
@@ -51,7 +51,35 @@ int device_init(struct device *dev, const struct arena *arena,
 	dev->tally = arena_section(arena, ARENA_TALLIES);
 	dev->control_fd = control_fd;
 	dev->front_fd = -1;
+	device_set_pool(dev, -1);
 	return 0;
+}
+
+void device_set_pool(struct device *dev, long n)
+{
+	unsigned int max = CREW_MEMBERS_MAX;
+
+	dev->threads_max = n < 0 ? DEVICE_THREADS_MAX : DEVICE_TALLIES;
+	if (n >= 0 && n < max)
+		max = n == 0 ? 2 : (unsigned int)n + 1;
+	dev->crew_max = max;
+}
+
+struct tally *device_tally(struct device *dev, unsigned int index,
+			   unsigned int no)
+{
+	unsigned int i = no == 0 ? index :
+				   VHOST_USER_QUEUES_MAX + dev->n_tallies++;
+
+	if (i >= DEVICE_TALLIES)
+		return NULL;
+	dev->tally[i].number = i + 1;
+	return &dev->tally[i];
+}
+
+bool device_may_grow(const struct device *dev)
+{
+	return atomic_load((atomic_uint *)&dev->n_threads) < dev->threads_max;
 }
 
 static void close_fds(struct queue_record *rec)
@@ -66,21 +94,22 @@ static void close_fds(struct queue_record *rec)
 int device_destroy(struct device *dev)
 {
 	struct timespec deadline;
-	struct worker *w;
+	struct crew *crew;
 	int r = 0;
 
-	for_each_worker(dev, w)
-		worker_stop(w);
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	deadline.tv_sec += JOIN_SEC;
-	for_each_worker(dev, w) {
-		struct queue_record *rec = w->queue.record;
+	r = watchdog_stop(&dev->watchdog, &deadline);
+	for_each_crew(dev, crew)
+		crew_stop(crew);
+	for_each_crew(dev, crew) {
+		struct queue_record *rec = crew->queue.record;
 
-		if (worker_destroy(w, &deadline) < 0) {
+		if (crew_destroy(crew, &deadline) < 0) {
 			r = -ETIMEDOUT;
 			continue;
 		}
-		dev->worker[i_] = NULL;
+		dev->crew[i_] = NULL;
 		close_fds(rec);
 	}
 	if (r < 0)
@@ -90,19 +119,21 @@ int device_destroy(struct device *dev)
 	return 0;
 }
 
-int device_queue(struct device *dev, unsigned int index, struct worker **ret)
+int device_queue(struct device *dev, unsigned int index, struct crew **ret)
 {
+	struct crew *crew;
 	int r;
 
 	if (index >= VHOST_USER_QUEUES_MAX)
 		return -EINVAL;
-	if (!dev->worker[index]) {
-		r = worker_create(dev, index, &dev->worker[index]);
+	if (!dev->crew[index]) {
+		r = crew_create(dev, index, &crew);
 		if (r < 0)
 			return r;
+		dev->crew[index] = crew;
 		dev->queue_record[index].named = 1;
 	}
-	*ret = dev->worker[index];
+	*ret = dev->crew[index];
 	return 0;
 }
 
@@ -122,46 +153,62 @@ static void waits_long(const struct device *dev)
 		dev->on_hang_up();
 }
 
-/* The memory that a request works on is to change. */
-static void wait_outside(struct worker *w)
+/* The memory that requests work on is to change. */
+static void wait_outside(struct crew *crew)
 {
-	while (gate_wait(&w->gate, SLOW_STOP_MS) < 0) {
-		log_warn("queue %u: still waiting for a request to end (opcode %u)",
-			 w->queue.index,
-			 (unsigned int)atomic_load(&w->slot->rq.acting));
-		waits_long(w->dev);
+	struct member *m;
+
+	for_each_member(crew, m) {
+		while (gate_wait(&m->pass, SLOW_STOP_MS) < 0) {
+			log_warn("queue %u: still waiting for a request to end (opcode %u)",
+				 crew->queue.index,
+				 (unsigned int)atomic_load(&m->slot->rq.acting));
+			waits_long(crew->dev);
+		}
 	}
 }
 
 static void close_all(struct device *dev)
 {
-	struct worker *w;
+	struct crew *crew;
 
-	for_each_worker(dev, w)
-		gate_close(&w->gate);
-	for_each_worker(dev, w)
-		wait_outside(w);
+	for_each_crew(dev, crew)
+		gate_close(&crew->gate);
+	for_each_crew(dev, crew)
+		wait_outside(crew);
 }
 
 /* But for @except, which may be NULL. */
-static void open_all(struct device *dev, const struct worker *except)
+static void open_all(struct device *dev, const struct crew *except)
 {
-	struct worker *w;
+	struct crew *crew;
 
-	for_each_worker(dev, w) {
-		if (!w->queue.mapped || w == except)
+	for_each_crew(dev, crew) {
+		if (!crew->queue.mapped || crew == except)
 			continue;
-		gate_open(&w->gate);
-		worker_wake(w);
+		gate_open(&crew->gate);
+		crew_wake(crew);
 	}
+}
+
+/* The member of a crew whose request waits for the control thread: it leads, so
+ * there is one at most. NULL: none. */
+static struct member *find_exclusive(const struct crew *crew)
+{
+	struct member *m;
+
+	for_each_member(crew, m)
+		if (atomic_load(&m->exclusive))
+			return m;
+	return NULL;
 }
 
 static bool exclusive_waits(const struct device *dev)
 {
-	struct worker *w;
+	struct crew *crew;
 
-	for_each_worker(dev, w)
-		if (atomic_load(&w->exclusive))
+	for_each_crew(dev, crew)
+		if (find_exclusive(crew))
 			return true;
 	return false;
 }
@@ -172,14 +219,17 @@ static bool exclusive_waits(const struct device *dev)
  */
 static void forget_all(struct device *dev)
 {
-	struct worker *w;
+	struct crew *crew;
 
-	for_each_worker(dev, w)
-		queue_forget_requests_but(&w->queue,
-					  atomic_load(&w->exclusive) ==
-							  EXCLUSIVE_WAITS ?
-						  w->slot->chain.head :
+	for_each_crew(dev, crew) {
+		const struct member *m = find_exclusive(crew);
+
+		queue_forget_requests_but(&crew->queue,
+					  m && atomic_load(&m->exclusive) ==
+							EXCLUSIVE_WAITS ?
+						  m->slot->chain.head :
 						  QUEUE_NO_HEAD);
+	}
 }
 
 /*
@@ -188,19 +238,19 @@ static void forget_all(struct device *dev)
  */
 static void run_exclusives(struct device *dev)
 {
-	struct worker *w;
+	struct crew *crew;
 
 	if (!exclusive_waits(dev))
 		return;
 	forget_all(dev);
-	for_each_worker(dev, w) {
-		struct chain *c = &w->slot->chain;
+	for_each_crew(dev, crew) {
+		struct member *m = find_exclusive(crew);
 
-		if (!atomic_load(&w->exclusive))
+		if (!m)
 			continue;
-		c->start_no = w->queue.record->start_no;
-		worker_run_exclusive(w);
-		while (worker_wait_told(w, SLOW_STOP_MS) < 0)
+		m->slot->chain.start_no = crew->queue.record->start_no;
+		member_run_exclusive(m);
+		while (member_wait_told(m, SLOW_STOP_MS) < 0)
 			waits_long(dev);
 	}
 }
@@ -223,80 +273,87 @@ void device_quiesce(struct device *dev)
 /* A ring whose memory has gone stands still until it is there again. */
 void device_resume(struct device *dev)
 {
-	struct worker *w;
+	struct crew *crew;
 
-	for_each_worker(dev, w) {
-		if (!queue_runnable(&w->queue) || w->queue.record->fresh)
+	for_each_crew(dev, crew) {
+		if (!queue_runnable(&crew->queue) || crew->queue.record->fresh)
 			continue;
-		if (queue_map(&w->queue, dev->event_idx, false) < 0)
-			queue_unmap(&w->queue);
+		if (queue_map(&crew->queue, dev->event_idx, false) < 0)
+			queue_unmap(&crew->queue);
 	}
 	open_all(dev, NULL);
 }
 
-static int start_queue(struct device *dev, struct worker *w)
+int device_start_threads(struct device *dev, struct crew *crew)
+{
+	int r = watchdog_start(&dev->watchdog, dev);
+
+	return r < 0 ? r : crew_start(crew);
+}
+
+static int start_queue(struct device *dev, struct crew *crew)
 {
 	int r;
 
-	r = queue_map(&w->queue, dev->event_idx, w->queue.record->fresh);
+	r = queue_map(&crew->queue, dev->event_idx, crew->queue.record->fresh);
 	if (r < 0)
 		return r;
-	w->queue.record->fresh = 0;
-	r = worker_start_thread(w);
+	crew->queue.record->fresh = 0;
+	r = device_start_threads(dev, crew);
 	if (r < 0) {
-		queue_unmap(&w->queue);
+		queue_unmap(&crew->queue);
 		return r;
 	}
 	log_debug("queue %u runs: %u descriptors from index %u",
-		  w->queue.index, w->queue.record->num,
-		  w->queue.record->last_avail);
-	gate_open(&w->gate);
-	worker_wake(w);
+		  crew->queue.index, crew->queue.record->num,
+		  crew->queue.record->last_avail);
+	gate_open(&crew->gate);
+	crew_wake(crew);
 	return 0;
 }
 
 /* With the other queues too only if an INIT or a DESTROY is to be carried out. */
-void device_hold(struct device *dev, struct worker *w)
+void device_hold(struct device *dev, struct crew *crew)
 {
-	gate_close(&w->gate);
-	wait_outside(w);
-	if (!atomic_load(&w->exclusive))
+	gate_close(&crew->gate);
+	wait_outside(crew);
+	if (!find_exclusive(crew))
 		return;
 	close_all(dev);
 	run_exclusives(dev);
 	/* Not this one, not even for a moment: it would find the next INIT. */
-	open_all(dev, w);
+	open_all(dev, crew);
 }
 
-int device_update(struct device *dev, struct worker *w)
+int device_update(struct device *dev, struct crew *crew)
 {
-	device_hold(dev, w);
-	queue_unmap(&w->queue);
-	return queue_runnable(&w->queue) ? start_queue(dev, w) : 0;
+	device_hold(dev, crew);
+	queue_unmap(&crew->queue);
+	return queue_runnable(&crew->queue) ? start_queue(dev, crew) : 0;
 }
 
-uint16_t device_stop_queue(struct device *dev, struct worker *w)
+uint16_t device_stop_queue(struct device *dev, struct crew *crew)
 {
-	device_hold(dev, w);
-	queue_unmap(&w->queue);
-	w->queue.record->started = 0;
-	log_debug("queue %u stops at index %u", w->queue.index,
-		  w->queue.record->last_avail);
-	return w->queue.record->last_avail;
+	device_hold(dev, crew);
+	queue_unmap(&crew->queue);
+	crew->queue.record->started = 0;
+	log_debug("queue %u stops at index %u", crew->queue.index,
+		  crew->queue.record->last_avail);
+	return crew->queue.record->last_avail;
 }
 
 void device_reset(struct device *dev)
 {
-	struct worker *w;
+	struct crew *crew;
 	int none = -1;
 
 	device_quiesce(dev);
-	for_each_worker(dev, w) {
-		struct queue_record *rec = w->queue.record;
+	for_each_crew(dev, crew) {
+		struct queue_record *rec = crew->queue.record;
 
-		queue_unmap(&w->queue);
-		queue_forget_requests(&w->queue);
-		(void)worker_set_kick(w, &none);
+		queue_unmap(&crew->queue);
+		queue_forget_requests(&crew->queue);
+		(void)crew_set_kick(crew, &none);
 		close_fds(rec);
 		rec->started = 0;
 		rec->enabled = 0;
@@ -321,12 +378,12 @@ void device_end_session(struct device *dev)
 uint32_t device_request_queue_size(const struct device *dev)
 {
 	uint32_t size = 0;
-	struct worker *w;
+	struct crew *crew;
 
-	for_each_worker(dev, w) {
-		uint32_t num = w->queue.record->num;
+	for_each_crew(dev, crew) {
+		uint32_t num = crew->queue.record->num;
 
-		if (w->queue.index > 0 && w->queue.mapped &&
+		if (crew->queue.index > 0 && crew->queue.mapped &&
 		    (size == 0 || num < size))
 			size = num;
 	}
@@ -352,16 +409,22 @@ void device_doubt_memory(struct device *dev)
 bool device_complete(struct device *dev, const struct request_token *token,
 		     int result)
 {
-	struct worker *w = dev->worker[token->queue];
+	struct crew *crew = dev->crew[token->queue];
 
-	if (!queue_complete(&w->queue, token->head, token->start_no, result))
+	if (!queue_complete(&crew->queue, token->head, token->start_no, result))
 		return false;
-	worker_wake(w);
+	crew_wake(crew);
 	return true;
+}
+
+void device_park(struct device *dev, const struct request_token *token)
+{
+	inflight_enter(&dev->crew[token->queue]->queue.inflight[token->head],
+		       INFLIGHT_PARKED);
 }
 
 bool device_waits_for(struct device *dev, const struct request_token *token)
 {
-	return queue_waits_for(&dev->worker[token->queue]->queue,
+	return queue_waits_for(&dev->crew[token->queue]->queue,
 			       token->start_no);
 }

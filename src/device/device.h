@@ -15,11 +15,18 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "device/worker.h"
+#include "device/crew.h"
+#include "device/watchdog.h"
 #include "fuse/session.h"
 #include "virtio/dirty.h"
 #include "virtio/memmap.h"
 #include "wire/vhost_user.h"
+
+/* One for the first member of each queue, and some for the others. */
+#define DEVICE_TALLIES (VHOST_USER_QUEUES_MAX + 1024U)
+
+/* Members besides the first of each queue, unless it is said otherwise. */
+#define DEVICE_THREADS_MAX 64U
 
 struct device {
 	struct memmap map;
@@ -27,8 +34,13 @@ struct device {
 	struct session *session;
 	struct queue_record *queue_record; /* VHOST_USER_QUEUES_MAX, arena */
 	struct inflight *inflight; /* arena */
-	struct tally *tally; /* one for each queue, arena */
-	struct worker *worker[VHOST_USER_QUEUES_MAX]; /* NULL: never named */
+	struct tally *tally; /* DEVICE_TALLIES, arena */
+	struct crew *_Atomic crew[VHOST_USER_QUEUES_MAX]; /* NULL: never named */
+	struct watchdog watchdog;
+	unsigned int crew_max; /* members of one queue, at most */
+	unsigned int threads_max; /* of all queues, but for the first of each */
+	atomic_uint n_threads; /* members that run */
+	unsigned int n_tallies; /* taken, besides those of the first members */
 	bool event_idx; /* negotiated */
 	int control_fd; /* eventfd: the control thread is wanted */
 	int front_fd; /* the front-end's socket, borrowed; -1: none */
@@ -62,7 +74,7 @@ int device_attach(struct device *dev);
 int device_destroy(struct device *dev);
 
 /* The queue with this index, made if it is new. */
-int device_queue(struct device *dev, unsigned int index, struct worker **ret);
+int device_queue(struct device *dev, unsigned int index, struct crew **ret);
 
 /*
  * Holds all queues still: waits until no request is being carried out, and
@@ -74,18 +86,18 @@ void device_quiesce(struct device *dev);
 void device_resume(struct device *dev);
 
 /* Holds one queue still; device_update() lets it go on. */
-void device_hold(struct device *dev, struct worker *w);
+void device_hold(struct device *dev, struct crew *crew);
 
 /* Starts or stops a queue as its record now says; -errno if its ring is not
  * where the front-end says. */
-int device_update(struct device *dev, struct worker *w);
+int device_update(struct device *dev, struct crew *crew);
 
 /*
  * Stops a ring: each request that was being carried out is on the used ring
  * when this returns. Parked ones stay and complete when the ring goes on.
  * Returns the index from which it can go on.
  */
-uint16_t device_stop_queue(struct device *dev, struct worker *w);
+uint16_t device_stop_queue(struct device *dev, struct crew *crew);
 
 /* As the device was before any set-up: rings, session, in-flight requests. */
 void device_reset(struct device *dev);
@@ -104,13 +116,33 @@ void device_run_exclusives(struct device *dev);
 bool device_complete(struct device *dev, const struct request_token *token,
 		     int result);
 
+/* A request is about to be parked. The thread that serves it. */
+void device_park(struct device *dev, const struct request_token *token);
+
 /* Whether a parked request is still to be completed. Any thread. */
 bool device_waits_for(struct device *dev, const struct request_token *token);
 
-/* For worker.c: */
+/* For crew.c and member.c: */
 void device_call_control(struct device *dev);
 void device_doubt_memory(struct device *dev);
 uint32_t device_request_queue_size(const struct device *dev);
 struct inflight *device_inflight(const struct device *dev, unsigned int index);
+
+/* Starts what serves a queue, unless it runs. 0 or -errno. Control thread. */
+int device_start_threads(struct device *dev, struct crew *crew);
+
+/* The tally of a queue's member, or NULL: there is none left. The starting
+ * thread. */
+struct tally *device_tally(struct device *dev, unsigned int index,
+			   unsigned int no);
+
+/* Whether one more thread may be started. */
+bool device_may_grow(const struct device *dev);
+
+/*
+ * How many members a queue may have: @n besides one standby; 0: two; negative:
+ * as many as it needs. Before the first queue.
+ */
+void device_set_pool(struct device *dev, long n);
 
 #endif

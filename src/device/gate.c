@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* syscalls: futex */
 void futex_wait(_Atomic uint32_t *word, uint32_t while_value, unsigned int ms)
 {
@@ -27,24 +29,23 @@ void futex_wake(_Atomic uint32_t *word)
 
 void gate_init(struct gate *g)
 {
-	atomic_store(&g->busy, 0);
 	atomic_store(&g->closed, 1);
 }
 
-bool gate_enter(struct gate *g)
+bool gate_enter(struct gate *g, struct gate_pass *p)
 {
-	atomic_store(&g->busy, 1);
+	atomic_store(&p->busy, 1);
 	if (!atomic_load(&g->closed))
 		return true;
-	gate_leave(g);
+	gate_leave(g, p);
 	return false;
 }
 
-void gate_leave(struct gate *g)
+void gate_leave(struct gate *g, struct gate_pass *p)
 {
-	atomic_store(&g->busy, 0);
+	atomic_store(&p->busy, 0);
 	if (atomic_load(&g->closed))
-		futex_wake(&g->busy);
+		futex_wake(&p->busy);
 }
 
 void gate_close(struct gate *g)
@@ -52,25 +53,17 @@ void gate_close(struct gate *g)
 	atomic_store(&g->closed, 1);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-int gate_wait(struct gate *g, unsigned int ms)
+int gate_wait(struct gate_pass *p, unsigned int ms)
 {
 	uint64_t now, end = 0;
 
-	while (atomic_load(&g->busy)) {
-		now = now_ms();
+	while (atomic_load(&p->busy)) {
+		now = clock_ms();
 		if (end == 0)
 			end = now + ms;
 		if (now >= end)
 			return -ETIMEDOUT;
-		futex_wait(&g->busy, 1, (unsigned int)(end - now));
+		futex_wait(&p->busy, 1, (unsigned int)(end - now));
 	}
 	return 0;
 }
@@ -78,9 +71,4 @@ int gate_wait(struct gate *g, unsigned int ms)
 void gate_open(struct gate *g)
 {
 	atomic_store(&g->closed, 0);
-}
-
-bool gate_is_closed(const struct gate *g)
-{
-	return atomic_load((_Atomic uint32_t *)&g->closed);
 }

@@ -68,7 +68,8 @@ uint64_t handle_table_count(struct handle_table *t)
 }
 
 int handle_open_for(struct handle_table *t, enum handle_kind kind,
-		    int *fd_taken, const struct tally *tally, uint64_t *ret_fh)
+		    int *fd_taken, const struct handle_origin *from,
+		    uint64_t *ret_fh)
 {
 	_cleanup_close_ int fd = fd_take(fd_taken);
 	uint32_t shard = (uint32_t)fd % SLOTS_SHARDS;
@@ -79,10 +80,12 @@ int handle_open_for(struct handle_table *t, enum handle_kind kind,
 	h = slots_alloc(&t->slots, shard);
 	if (h) {
 		h->fd = fd_take(&fd);
-		h->kind = kind;
+		h->kind = (uint16_t)kind;
+		h->fs_class = (uint8_t)from->fs_class;
+		h->io = (uint8_t)from->io;
 		h->dir_pos = 0;
-		h->order = tally ? tally->order : 0;
-		h->tally = tally ? tally->number : 0;
+		h->order = from->tally ? from->tally->order : 0;
+		h->tally = from->tally ? from->tally->number : 0;
 		*ret_fh = slots_commit(&t->slots, h);
 	}
 	pthread_mutex_unlock(lock);
@@ -95,7 +98,9 @@ int handle_open_for(struct handle_table *t, enum handle_kind kind,
 int handle_open(struct handle_table *t, enum handle_kind kind, int *fd,
 		uint64_t *ret_fh)
 {
-	return handle_open_for(t, kind, fd, NULL, ret_fh);
+	const struct handle_origin nowhere = { 0 };
+
+	return handle_open_for(t, kind, fd, &nowhere, ret_fh);
 }
 
 void handle_undo(struct handle_table *t, const struct tally *tally)

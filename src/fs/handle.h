@@ -18,11 +18,20 @@
 
 enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
 
+/* How reading and writing it goes. */
+enum handle_io {
+	HANDLE_DIRECT = 1, /* O_DIRECT: each call waits for the disk */
+	HANDLE_SYNC = 2, /* O_SYNC, O_DSYNC: each write does */
+	HANDLE_NO_NOWAIT = 4, /* its file system does not know RWF_NOWAIT */
+};
+
 /* In the arena. */
 struct handle {
 	struct slot_head head;
 	int32_t fd;
-	uint32_t kind;
+	uint16_t kind;
+	uint8_t fs_class; /* FSCLASS_*; constant */
+	_Atomic uint8_t io; /* HANDLE_* */
 	off_t dir_pos; /* dir lock: where the descriptor stands; -1: unknown */
 	/* The request that it was opened for: the tally's number (0: none) and
 	 * its order. */
@@ -58,9 +67,14 @@ uint64_t handle_table_count(struct handle_table *t);
 int handle_open(struct handle_table *t, enum handle_kind kind, int *fd,
 		uint64_t *ret_fh);
 
-/* The same for a request with a tally (or NULL): handle_undo() finds it. */
+/* What else is known of what is opened. */
+struct handle_origin {
+	const struct tally *tally; /* of the request, for handle_undo(), or NULL */
+	unsigned int fs_class, io;
+};
+
 int handle_open_for(struct handle_table *t, enum handle_kind kind, int *fd,
-		    const struct tally *tally, uint64_t *ret_fh);
+		    const struct handle_origin *from, uint64_t *ret_fh);
 
 /* Closes what was opened for the request that a tally is of. No other thread in
  * the table. */

@@ -212,8 +212,10 @@ int lock_park(struct fs *fs, const struct lock_want *want,
 	struct lock_waiter *w;
 	int r = polled ? start_thread(fs) : 0;
 
-	if (r == 0)
+	if (r == 0) {
+		fs->parking.park(fs->parking.ctx, token);
 		r = lock_wait_add(&l->table, want, token, polled, &w);
+	}
 	if (r < 0)
 		return r;
 	if (polled)

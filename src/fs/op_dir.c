@@ -26,6 +26,10 @@
 
 int op_opendir(struct fs *fs, struct request *rq)
 {
+	struct handle_origin from = {
+		.tally = rq->tally,
+		.fs_class = node_class(rq->node.node),
+	};
 	struct fuse_open_out out;
 	struct handle_pin h = { 0 };
 	_cleanup_close_ int fd = -1;
@@ -39,8 +43,7 @@ int op_opendir(struct fs *fs, struct request *rq)
 	fd = r;
 	memset(&out, 0, sizeof(out));
 	out.open_flags = fs->cache.opendir_flags;
-	r = handle_open_for(&fs->handles, HANDLE_DIR, &fd, rq->tally,
-			    &out.fh);
+	r = handle_open_for(&fs->handles, HANDLE_DIR, &fd, &from, &out.fh);
 	if (r < 0)
 		return r;
 	if (reply_put(rq, &out, sizeof(out)))

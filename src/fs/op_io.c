@@ -18,6 +18,7 @@
 #include "base/checked.h"
 #include "base/fd.h"
 #include "base/guestmem.h"
+#include "fs/fsclass.h"
 #include "fs/op.h"
 #include "fs/priv.h"
 
@@ -60,6 +61,30 @@ static ssize_t read_fd(int fd, const struct request *rq, int n, uint64_t off)
 }
 
 /*
+ * What the page cache has is read at once. -EAGAIN if that is nothing, or
+ * nobody knows. Memory has all of it, and would say that it does not know.
+ * syscalls: preadv2
+ */
+static ssize_t read_cached(const struct request *rq, int n, uint64_t off)
+{
+	struct handle *h = rq->file.handle;
+	ssize_t done;
+
+	if (h->fs_class & FSCLASS_REMOTE ||
+	    atomic_load_explicit(&h->io, memory_order_relaxed) &
+		    (HANDLE_DIRECT | HANDLE_NO_NOWAIT))
+		return -EAGAIN;
+	guestmem_begin();
+	done = preadv2(rq->file.fd, rq->scratch.iov, n, (off_t)off, RWF_NOWAIT);
+	guestmem_end();
+	if (done >= 0)
+		return done;
+	if (errno == EOPNOTSUPP)
+		atomic_fetch_or(&h->io, HANDLE_NO_NOWAIT);
+	return errno == EOPNOTSUPP ? -EAGAIN : -errno;
+}
+
+/*
  * The host asks more of an O_DIRECT request than the guest's kernel knew when
  * it made it: the file once more, opened without. Returns a descriptor if that
  * may help with the error @r of a call on @fd, or -errno.
@@ -75,10 +100,18 @@ static int open_buffered(int fd, ssize_t r)
 				 flags & (O_ACCMODE | O_SYNC | O_DSYNC), 0);
 }
 
-static ssize_t read_window(const struct request *rq, int n, uint64_t off)
+static ssize_t read_window(struct request *rq, int n, uint64_t off)
 {
-	ssize_t done = read_fd(rq->file.fd, rq, n, off);
 	_cleanup_close_ int fd = -1;
+	ssize_t done = -EAGAIN;
+
+	if (rq->hooks && !(rq->file.handle->fs_class & FSCLASS_MEMORY)) {
+		done = read_cached(rq, n, off);
+		if (done == -EAGAIN)
+			request_blocks(rq);
+	}
+	if (done == -EAGAIN)
+		done = read_fd(rq->file.fd, rq, n, off);
 
 	if (done != -EINVAL)
 		return done;
@@ -253,6 +286,9 @@ int op_write(struct fs *fs, struct request *rq)
 	if (add_overflow(in->offset, (uint64_t)in->size, &end) ||
 	    end > INT64_MAX)
 		return -EFBIG;
+	if (atomic_load_explicit(&rq->file.handle->io, memory_order_relaxed) &
+	    (HANDLE_DIRECT | HANDLE_SYNC))
+		request_blocks(rq);
 	r = priv_drop_capability(fs, rq->file.fd);
 	if (r < 0)
 		return r;

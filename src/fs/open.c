@@ -69,10 +69,19 @@ int open_node(const struct fs *fs, const struct node_pin *node,
 int open_enter(struct fs *fs, const struct request *rq, int *fd,
 	       struct fuse_open_out *ret)
 {
+	int flags = open_flags(fs, rq->arg.open.flags);
+	struct handle_origin from = {
+		.tally = rq->tally,
+		.fs_class = node_class(rq->node.node), /* or the parent's */
+	};
+
+	if (flags & O_DIRECT)
+		from.io |= HANDLE_DIRECT;
+	if (flags & (O_SYNC | O_DSYNC))
+		from.io |= HANDLE_SYNC;
 	memset(ret, 0, sizeof(*ret));
 	ret->open_flags = fs->cache.open_flags;
-	return handle_open_for(&fs->handles, HANDLE_FILE, fd, rq->tally,
-			       &ret->fh);
+	return handle_open_for(&fs->handles, HANDLE_FILE, fd, &from, &ret->fh);
 }
 
 void open_undo(struct fs *fs, uint64_t fh)

@@ -29,6 +29,7 @@ void request_bind(struct request *rq, const struct iovec *readable,
 	if (!iobuf_skip(&rq->out, sizeof(struct fuse_out_header)))
 		iobuf_limit(&rq->out, 0);
 	rq->body = 0;
+	rq->hooks = NULL;
 	rq->record = NULL;
 	rq->tally = NULL;
 	rq->again = false;

@@ -29,6 +29,7 @@
 
 struct fs;
 struct fuse_op;
+struct request;
 struct session;
 
 /* What an op may return besides 0 and -errno, and fuse_serve() instead of a
@@ -82,8 +83,15 @@ struct request_token {
 	uint32_t start_no;
 };
 
+/* What the thread that serves a request wants to know of it. */
+struct request_hooks {
+	void (*acts)(struct request *rq); /* it begins to act */
+	void (*blocks)(struct request *rq); /* its next call may take long */
+};
+
 struct request {
 	/* The caller's: */
+	const struct request_hooks *hooks; /* NULL: nothing */
 	struct iobuf in; /* what is left to decode; then the data of a WRITE */
 	struct iobuf head; /* room for the reply's header ... */
 	struct iobuf out; /* ... and for its body */
@@ -130,6 +138,13 @@ struct request {
 void request_bind(struct request *rq, const struct iovec *readable,
 		  size_t n_readable, const struct iovec *writable,
 		  size_t n_writable);
+
+/* Before a call that may wait for something: nobody waits for it in turn. */
+static inline void request_blocks(struct request *rq)
+{
+	if (rq->hooks)
+		rq->hooks->blocks(rq);
+}
 
 /* Notes something of the host before the op acts, for whoever has to find out
  * whether it did; and what an earlier worker has noted, or 0. */

@@ -43,6 +43,9 @@ struct request_token;
  * one that served the request may not even have returned yet.
  */
 struct fs_parking {
+	/* It is about to be parked; it may complete from now on, or be answered
+	 * all the same. */
+	void (*park)(void *ctx, const struct request_token *token);
 	/* Completes it: false if its ring was reset since, and nothing was done. */
 	bool (*complete)(void *ctx, const struct request_token *token,
 			 int result);

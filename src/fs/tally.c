@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "fs/tally.h"
 
-void tally_begin(struct tally *t, uint64_t order)
+void tally_begin(struct tally *t, uint64_t order, uint32_t n)
 {
 	if (!t || t->order == order)
 		return;
-	/* Empty before it is this request's. */
-	atomic_store_explicit(&t->n, 0, memory_order_release);
+	/* Right before it is this request's. */
+	atomic_store_explicit(&t->n, n, memory_order_release);
 	__atomic_store_n(&t->order, order, __ATOMIC_RELEASE);
 }
 

@@ -23,7 +23,7 @@
 #define TALLY_NODES_MAX 2736U
 
 struct tally {
-	uint64_t order; /* of the request, in its queue; see base/inflight.h */
+	uint64_t order; /* of the request: tally_order() */
 	uint32_t number; /* of this tally, + 1 */
 	_Atomic uint32_t n; /* nodes that were given; forgets that were done */
 	uint64_t node[TALLY_NODES_MAX]; /* their ids */
@@ -37,9 +37,16 @@ struct journal {
 	uint32_t n; /* ... what it is to say */
 };
 
-/* Begins for a request, unless it has begun before: what an earlier worker did
- * of a FORGET stays done. NULL: nobody will want to know. */
-void tally_begin(struct tally *t, uint64_t order);
+/* Tells a request from all others: the number of its queue, and its order in
+ * that (base/inflight.h). */
+static inline uint64_t tally_order(unsigned int queue, uint64_t order)
+{
+	return (uint64_t)queue << 48 | (order & (UINT64_MAX >> 16));
+}
+
+/* Begins for a request, unless it has begun before; @n is what it says then. NULL:
+ * nobody will want to know. */
+void tally_begin(struct tally *t, uint64_t order, uint32_t n);
 
 static inline uint32_t tally_count(const struct tally *t)
 {

@@ -24,6 +24,7 @@ enum op_flags {
 	OP_REDO = 1 << 8, /* may be carried out twice without harm ... */
 	OP_AGAIN = 1 << 11, /* ... or the op minds rq->again */
 	OP_EXT = 1 << 9, /* may carry extensions (total_extlen) */
+	OP_SLOW = 1 << 12, /* waits for the disk, most likely */
 	OP_VALUE = 1 << 10, /* a value follows the name, and stays in rq->in */
 };
 

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/log.h"
 #include "fs/cred.h"
+#include "fs/fsclass.h"
 #include "fs/single.h"
 #include "fuse/decode.h"
 #include "fuse/optable.h"
@@ -105,6 +107,30 @@ static bool is_released(const struct request *rq, int r)
 					    rq->h.opcode == FUSE_RELEASEDIR);
 }
 
+/* What an earlier worker did of a FORGET stays done. */
+static void begin_tally(const struct request *rq)
+{
+	uint64_t done = rq->again && rq->op->flags & OP_NO_REPLY ?
+				request_mark(rq) :
+				0;
+
+	if (rq->record)
+		tally_begin(rq->tally, tally_order(rq->token.queue,
+						   rq->record->order),
+			    (uint32_t)done);
+}
+
+/* Where every call may take as long as somebody else likes, or this one does. */
+static bool may_wait(const struct request *rq)
+{
+	unsigned int fs_class = rq->node.node   ? node_class(rq->node.node) :
+				rq->file.handle ? rq->file.handle->fs_class :
+						  0;
+
+	return fs_class & FSCLASS_REMOTE ||
+	       (rq->op->flags & OP_SLOW && !(fs_class & FSCLASS_MEMORY));
+}
+
 static int act_pinned(struct fs *fs, struct request *rq)
 {
 	struct cred_scope scope = { 0 };
@@ -112,10 +138,11 @@ static int act_pinned(struct fs *fs, struct request *rq)
 
 	if (r < 0)
 		return r;
-	if (rq->record)
-		tally_begin(rq->tally, rq->record->order);
+	begin_tally(rq);
 	inflight_acting(rq->record, (uint16_t)rq->h.opcode, rq->h.unique);
 	atomic_store_explicit(&rq->acting, rq->h.opcode, memory_order_relaxed);
+	if (may_wait(rq))
+		request_blocks(rq);
 	r = run(fs, rq);
 	atomic_store_explicit(&rq->acting, 0, memory_order_relaxed);
 	cred_leave(&scope);
@@ -135,17 +162,27 @@ static int act(struct fs *fs, struct request *rq)
 	return r;
 }
 
-void fuse_undo(struct session *s, const struct inflight *record,
-	       struct tally *tally)
+void fuse_undo(struct session *s, struct inflight *record, unsigned int queue)
 {
 	const struct fuse_op *op = fuse_op(record->opcode);
+	struct node_table *nodes = &s->fs->nodes;
 
-	if (inflight_phase(record) != INFLIGHT_ACTING ||
-	    tally->order != record->order || !op || op->flags & OP_NO_REPLY)
+	if (inflight_phase(record) != INFLIGHT_ACTING || !op)
 		return;
-	while (tally_count(tally))
-		node_unlook(&s->fs->nodes, tally);
-	handle_undo(&s->fs->handles, tally);
+	for (uint32_t i = 0; i < nodes->n_tallies; i++) {
+		struct tally *t = &nodes->tally[i];
+
+		if (t->number != i + 1 ||
+		    t->order != tally_order(queue, record->order))
+			continue;
+		if (op->flags & OP_NO_REPLY) {
+			record->mark = max_u64(record->mark, tally_count(t));
+			continue;
+		}
+		while (tally_count(t))
+			node_unlook(nodes, t);
+		handle_undo(&s->fs->handles, t);
+	}
 }
 
 int fuse_serve_exclusive(struct session *s, struct request *rq)
@@ -178,6 +215,8 @@ int fuse_serve(struct session *s, struct request *rq)
 	/* Whatever the guest's kernel thinks of its mount. */
 	if (r == 0 && s->fs->readonly && rq->op->flags & OP_WRITES)
 		r = -EROFS;
+	if (r == 0 && rq->hooks)
+		rq->hooks->acts(rq);
 	if (r == 0)
 		r = act(s->fs, rq);
 	return r == REQUEST_PARKED ? r : reply_finish(rq, r);

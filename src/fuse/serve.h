@@ -19,12 +19,12 @@ int fuse_serve(struct session *s, struct request *rq);
 int fuse_serve_exclusive(struct session *s, struct request *rq);
 
 /*
- * Takes back what a request gave the guest, lookups and open files, if its worker
- * died before that was pushed. Before queue_attach(), which makes of a request
- * that acted one that is to be run.
+ * Takes back what a request of queue @queue gave the guest, lookups and open
+ * files, if its worker died before that was pushed; of a FORGET, notes how far it
+ * went. Before queue_attach(), which makes of a request that acted one that is
+ * to be run.
  */
-void fuse_undo(struct session *s, const struct inflight *record,
-	       struct tally *tally);
+void fuse_undo(struct session *s, struct inflight *record, unsigned int queue);
 
 /*
  * Writes a reply without a body for a request that was parked. @out has the

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/recall.h"
@@ -103,19 +104,11 @@ struct ending {
 	int died_of; /* a signal that nobody here has sent; 0: none */
 };
 
-uint64_t keeper_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void begin_end(struct ending *e, int status)
 {
 	if (e->deadline)
 		return;
-	e->deadline = keeper_now_ms() + STOP_MS;
+	e->deadline = clock_ms() + STOP_MS;
 	e->status = status;
 }
 
@@ -161,7 +154,7 @@ static bool on_deadline(pid_t worker, struct ending *e)
 	log_warn("the worker does not end: it is killed");
 	kill(worker, SIGKILL);
 	e->killed = true;
-	e->deadline = keeper_now_ms() + KILL_MS;
+	e->deadline = clock_ms() + KILL_MS;
 	return true;
 }
 
@@ -177,7 +170,7 @@ static int watch(const struct keeper *k, pid_t worker, const sigset_t *set,
 		int sig;
 
 		if (e->deadline) {
-			uint64_t now = keeper_now_ms();
+			uint64_t now = clock_ms();
 			uint64_t left = e->deadline > now ? e->deadline - now : 0;
 
 			ts.tv_sec = (time_t)(left / 1000);
@@ -218,7 +211,7 @@ static int run_workers(const struct config *cfg, struct keeper *k,
 		status = watch(k, worker, &set, &e);
 		if (!e.died_of ||
 		    !restart_decide(&restarts, cfg, k, e.died_of,
-				    keeper_now_ms()))
+				    clock_ms()))
 			return status;
 		k->deaths++;
 	}

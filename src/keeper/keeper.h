@@ -48,9 +48,6 @@ void keeper_block_signals(void);
 /* Those of them that the launcher waits for as well. */
 void keeper_launch_signals(sigset_t *set);
 
-/* Milliseconds of the monotonic clock. */
-uint64_t keeper_now_ms(void);
-
 /*
  * Starts a worker, and others in the place of dead ones, and waits for the end.
  * Returns the exit status, in the keeper and in the worker; *ret_in_worker tells

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "keeper/keeper.h"
@@ -35,7 +36,7 @@ struct launch {
 
 static void be_gone_within(struct launch *l, int ms, int status)
 {
-	l->deadline = (int64_t)keeper_now_ms() + ms;
+	l->deadline = (int64_t)clock_ms() + ms;
 	l->status = status;
 }
 
@@ -89,7 +90,7 @@ static int wait_for_keeper(struct launch *l)
 			{ .fd = l->signal_fd, .events = POLLIN },
 			{ .fd = l->link_fd, .events = POLLIN },
 		};
-		int64_t left = l->deadline - (int64_t)keeper_now_ms();
+		int64_t left = l->deadline - (int64_t)clock_ms();
 
 		if (l->deadline && left <= 0) {
 			log_warn("the keeper does not end: it is left behind");

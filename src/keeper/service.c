@@ -109,6 +109,11 @@ static bool complete(void *ctx, const struct request_token *token, int result)
 	return device_complete(ctx, token, result);
 }
 
+static void park(void *ctx, const struct request_token *token)
+{
+	device_park(ctx, token);
+}
+
 static bool waits_for(void *ctx, const struct request_token *token)
 {
 	return device_waits_for(ctx, token);
@@ -169,6 +174,7 @@ static void connect_parts(struct service *s, const struct config *cfg,
 	device_init(&s->dev, &s->arena, &s->session, -1);
 	s->dev.dirty.record = &state->dirty;
 	s->dev.on_hang_up = on_hang_up;
+	device_set_pool(&s->dev, cfg->thread_pool_size);
 	s->server = (struct server){
 		.cfg = cfg,
 		.dev = &s->dev,
@@ -196,6 +202,7 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 		return r;
 	fd_set_relief(node_fds_relieve, &s->fs.nodes);
 	s->fs.parking = (struct fs_parking){
+		.park = park,
 		.complete = complete,
 		.wanted = waits_for,
 		.ctx = &s->dev,

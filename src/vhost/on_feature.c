@@ -42,7 +42,7 @@ int on_get_features(struct server *s, struct msg *m)
 static void enable_all(struct device *dev)
 {
 	for (unsigned int i = 0; i < VHOST_USER_QUEUES_MAX; i++)
-		if (dev->worker[i])
+		if (dev->crew[i])
 			dev->queue_record[i].enabled = 1;
 }
 

@@ -8,7 +8,7 @@
 #include "vhost/msgtable.h"
 
 static int find_queue(struct server *s, const struct msg *m, uint32_t index,
-		      struct worker **ret)
+		      struct crew **ret)
 {
 	int r = device_queue(s->dev, index, ret);
 
@@ -32,56 +32,56 @@ static int wrong_value(const struct msg *m, uint32_t index, int r)
 }
 
 /* Starts the ring if it has all it needs by now. */
-static int update(struct server *s, struct worker *w)
+static int update(struct server *s, struct crew *crew)
 {
-	int r = device_update(s->dev, w);
+	int r = device_update(s->dev, crew);
 
 	if (r < 0)
 		return log_err(r, "front-end: the ring of queue %u cannot be used",
-			       w->queue.index);
+			       crew->queue.index);
 	return MSG_DONE;
 }
 
 int on_set_vring_num(struct server *s, struct msg *m)
 {
-	struct worker *w;
-	int r = find_queue(s, m, m->p.state.index, &w);
+	struct crew *crew;
+	int r = find_queue(s, m, m->p.state.index, &crew);
 
 	if (r < 0)
 		return r;
 	/* User-Mode Linux only disables its rings before it sets them anew. */
-	w->queue.record->fresh = 1;
-	return wrong_value(m, w->queue.index,
-			   queue_set_num(&w->queue, m->p.state.num));
+	crew->queue.record->fresh = 1;
+	return wrong_value(m, crew->queue.index,
+			   queue_set_num(&crew->queue, m->p.state.num));
 }
 
 /* May come for a ring that runs, to have it logged or not. */
 int on_set_vring_addr(struct server *s, struct msg *m)
 {
 	const struct vhost_user_vring_addr *a = &m->p.addr;
-	struct worker *w;
-	int r = find_queue(s, m, a->index, &w);
+	struct crew *crew;
+	int r = find_queue(s, m, a->index, &crew);
 
 	if (r < 0)
 		return r;
-	device_hold(s->dev, w);
-	r = queue_set_addr(&w->queue, a->desc, a->avail, a->used, a->log,
+	device_hold(s->dev, crew);
+	r = queue_set_addr(&crew->queue, a->desc, a->avail, a->used, a->log,
 			   a->flags);
 	/* QEMU leaves out the memory that it has no descriptor for. */
 	if (s->dev->map.n == 0)
 		return msg_not_shared();
 	/* A wrong address is said here, not at the start. */
 	if (r == 0)
-		r = queue_check_addr(&w->queue, s->dev->event_idx);
+		r = queue_check_addr(&crew->queue, s->dev->event_idx);
 	if (r < 0)
 		return wrong_value(m, a->index, r);
-	return update(s, w);
+	return update(s, crew);
 }
 
 int on_set_vring_base(struct server *s, struct msg *m)
 {
-	struct worker *w;
-	int r = find_queue(s, m, m->p.state.index, &w);
+	struct crew *crew;
+	int r = find_queue(s, m, m->p.state.index, &crew);
 
 	if (r < 0)
 		return r;
@@ -90,33 +90,33 @@ int on_set_vring_base(struct server *s, struct msg *m)
 	 * is a new driver's, whose device was reset: the guest was, most likely,
 	 * and may never mount again. What it held ends here, not at its INIT.
 	 */
-	if (m->p.state.num != w->queue.record->last_avail)
+	if (m->p.state.num != crew->queue.record->last_avail)
 		device_end_session(s->dev);
-	w->queue.record->fresh = 1;
-	return wrong_value(m, w->queue.index,
-			   queue_set_base(&w->queue, m->p.state.num));
+	crew->queue.record->fresh = 1;
+	return wrong_value(m, crew->queue.index,
+			   queue_set_base(&crew->queue, m->p.state.num));
 }
 
 int on_get_vring_base(struct server *s, struct msg *m)
 {
 	struct vhost_user_vring_state out = { .index = m->p.state.index };
-	struct worker *w;
+	struct crew *crew;
 	int none = -1;
-	int r = find_queue(s, m, out.index, &w);
+	int r = find_queue(s, m, out.index, &crew);
 
 	if (r < 0)
 		return r;
-	out.num = device_stop_queue(s->dev, w);
-	r = worker_set_kick(w, &none);
+	out.num = device_stop_queue(s->dev, crew);
+	r = crew_set_kick(crew, &none);
 	ASSERT(r == 0); /* there is nothing to poll */
 	return msg_reply(s, m, &out, sizeof(out));
 }
 
 /* The descriptor that comes with a KICK, CALL or ERR message, or -1. */
-static int take_vring_fd(struct server *s, struct msg *m, struct worker **ret_w,
+static int take_vring_fd(struct server *s, struct msg *m, struct crew **ret_crew,
 			 int *ret_fd)
 {
-	int r = find_queue(s, m, m->p.u64 & VHOST_USER_VRING_INDEX_MASK, ret_w);
+	int r = find_queue(s, m, m->p.u64 & VHOST_USER_VRING_INDEX_MASK, ret_crew);
 
 	if (r < 0)
 		return r;
@@ -133,62 +133,62 @@ static int take_vring_fd(struct server *s, struct msg *m, struct worker **ret_w,
 
 int on_set_vring_kick(struct server *s, struct msg *m)
 {
-	struct worker *w;
-	int fd, r = take_vring_fd(s, m, &w, &fd);
+	struct crew *crew;
+	int fd, r = take_vring_fd(s, m, &crew, &fd);
 
 	if (r < 0)
 		return r;
-	device_hold(s->dev, w);
-	if (!w->queue.record->started) {
-		w->queue.record->started = 1;
-		w->queue.record->fresh = 1;
+	device_hold(s->dev, crew);
+	if (!crew->queue.record->started) {
+		crew->queue.record->started = 1;
+		crew->queue.record->fresh = 1;
 	}
-	r = worker_set_kick(w, &fd);
+	r = crew_set_kick(crew, &fd);
 	if (r < 0)
 		return log_err(r, "front-end: the kick descriptor of queue %u cannot be polled",
-			       w->queue.index);
+			       crew->queue.index);
 	if (!(s->record->features >> VHOST_USER_F_PROTOCOL_FEATURES_BIT & 1))
-		w->queue.record->enabled = 1;
-	return update(s, w);
+		crew->queue.record->enabled = 1;
+	return update(s, crew);
 }
 
 int on_set_vring_call(struct server *s, struct msg *m)
 {
-	struct worker *w;
-	int fd, r = take_vring_fd(s, m, &w, &fd);
+	struct crew *crew;
+	int fd, r = take_vring_fd(s, m, &crew, &fd);
 
 	if (r < 0)
 		return r;
-	device_hold(s->dev, w);
-	queue_set_fd(&w->queue.record->call_fd, &fd);
+	device_hold(s->dev, crew);
+	queue_set_fd(&crew->queue.record->call_fd, &fd);
 	/* What was completed before had nobody to tell. */
-	if (w->queue.mapped)
-		atomic_store(&w->tell_anyway, true);
-	return update(s, w);
+	if (crew->queue.mapped)
+		atomic_store(&crew->tell_anyway, true);
+	return update(s, crew);
 }
 
 int on_set_vring_err(struct server *s, struct msg *m)
 {
-	struct worker *w;
-	int fd, r = take_vring_fd(s, m, &w, &fd);
+	struct crew *crew;
+	int fd, r = take_vring_fd(s, m, &crew, &fd);
 
 	if (r < 0)
 		return r;
-	device_hold(s->dev, w);
-	queue_set_fd(&w->queue.record->err_fd, &fd);
-	return update(s, w);
+	device_hold(s->dev, crew);
+	queue_set_fd(&crew->queue.record->err_fd, &fd);
+	return update(s, crew);
 }
 
 int on_set_vring_enable(struct server *s, struct msg *m)
 {
-	struct worker *w;
-	int r = find_queue(s, m, m->p.state.index, &w);
+	struct crew *crew;
+	int r = find_queue(s, m, m->p.state.index, &crew);
 
 	if (r < 0)
 		return r;
 	if (m->p.state.num > 1)
-		return wrong_value(m, w->queue.index, -EINVAL);
-	device_hold(s->dev, w);
-	w->queue.record->enabled = (uint8_t)m->p.state.num;
-	return update(s, w);
+		return wrong_value(m, crew->queue.index, -EINVAL);
+	device_hold(s->dev, crew);
+	crew->queue.record->enabled = (uint8_t)m->p.state.num;
+	return update(s, crew);
 }

@@ -26,29 +26,62 @@ static struct {
 
 static unsigned int next_worker; /* of all that took another one's place */
 
-static int by_number(const void *a, const void *b)
+/* Whether a file of a thread in /proc begins with one of these. */
+static bool says(pid_t pid, const char *tid, const char *file, const char *const *begin)
 {
-	return *(const pid_t *)a - *(const pid_t *)b;
+	char path[PATH_MAX], line[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/%s", pid, tid, file);
+	f = fopen(path, "re");
+	if (f && !fgets(line, sizeof(line), f))
+		line[0] = 0;
+	if (f)
+		fclose(f);
+	for (; *begin; begin++)
+		if (strncmp(line, *begin, strlen(*begin)) == 0)
+			return true;
+	return false;
 }
 
-/* The threads of a process in the order in which they were made: the control thread, the one of
- * hiprio, that of the first request queue. */
-static int threads_of(pid_t pid, pid_t *tid, int max)
+/* The thread that leads the crew of the first request queue: it waits for a kick. */
+static pid_t find_leader(pid_t pid)
 {
+	static const char *const name[] = { "queue 1\n", NULL };
+	static char waits[2][16];
+	const char *const syscall[] = { waits[0], waits[1], NULL };
 	char path[64];
-	int n = 0;
+	pid_t found = 0;
 
+#ifdef SYS_epoll_wait
+	snprintf(waits[0], sizeof(waits[0]), "%d ", SYS_epoll_wait);
+#else
+	snprintf(waits[0], sizeof(waits[0]), "none");
+#endif
+	snprintf(waits[1], sizeof(waits[1]), "%d ", SYS_epoll_pwait);
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 
 	DIR *dir = opendir(path);
 
 	for (struct dirent *e; dir && (e = readdir(dir));)
-		if (e->d_name[0] != '.' && n < max)
-			tid[n++] = atoi(e->d_name);
+		if (e->d_name[0] != '.' && says(pid, e->d_name, "comm", name) &&
+		    says(pid, e->d_name, "syscall", syscall))
+			found = atoi(e->d_name);
 	if (dir)
 		closedir(dir);
-	qsort(tid, n, sizeof(*tid), by_number);
-	return n;
+	return found;
+}
+
+static pid_t wait_leader(pid_t pid)
+{
+	int64_t end = wait_now_ms() + wait_scaled(10000);
+	pid_t tid;
+
+	while (!(tid = find_leader(pid))) {
+		ck_assert_msg(wait_now_ms() < end, "no thread waits for the first queue");
+		sched_yield();
+	}
+	return tid;
 }
 
 /* Waits for the thread to stop. 1: it did, 0: it is gone, or the test has what it wants. */
@@ -76,6 +109,7 @@ static bool is_waiting(void)
 	return info.op == PTRACE_SYSCALL_INFO_ENTRY &&
 	       (info.entry.nr == SYS_epoll_wait || info.entry.nr == SYS_epoll_pwait ||
 		info.entry.nr == SYS_poll || info.entry.nr == SYS_ppoll ||
+		info.entry.nr == SYS_futex || /* it has lost the lead */
 		info.entry.nr == SYS_restart_syscall); /* poll(2), once it was interrupted */
 }
 
@@ -125,16 +159,13 @@ static void *trace(void *arg)
 	return NULL;
 }
 
-static void arm(unsigned int thread, enum killer_unit unit, unsigned int n)
+static void arm(bool control, enum killer_unit unit, unsigned int n)
 {
-	pid_t tid[16];
-
 	memset(&k, 0, sizeof(k));
 	k.unit = unit;
 	k.n = n;
 	k.worker = daemon_worker(&fx.d);
-	ck_assert_int_ge(threads_of(k.worker, tid, 16), 3);
-	k.tid = tid[thread];
+	k.tid = control ? k.worker : wait_leader(k.worker);
 	ck_assert_int_eq(pthread_create(&k.thread, NULL, trace, NULL), 0);
 	while (!k.ready)
 		sched_yield();
@@ -143,12 +174,12 @@ static void arm(unsigned int thread, enum killer_unit unit, unsigned int n)
 
 void killer_arm(enum killer_unit unit, unsigned int n)
 {
-	arm(2, unit, n);
+	arm(false, unit, n);
 }
 
 void killer_arm_control(enum killer_unit unit, unsigned int n)
 {
-	arm(0, unit, n);
+	arm(true, unit, n);
 }
 
 bool killer_result(unsigned int *ret_seen)

@@ -48,7 +48,7 @@ OPENING = ('open', 'open64', 'openat', 'openat2', 'creat', 'close', 'close_range
 OPEN_EXCEPTIONS = {
     ('base/fd.c', '*'): 'this is the place',
     ('base/arena.c', 'memfd_create'): 'memory, adopted',
-    ('device/worker.c', 'epoll_create1'): 'adopted',
+    ('device/crew.c', 'epoll_create1'): 'adopted',
     ('vhost/server.c', 'accept4'): 'adopted',
     ('keeper/listen.c', 'socket'): 'adopted',
     ('base/syslog.c', 'socket'): 'adopted',

@@ -235,10 +235,11 @@ static bool is_node(uint64_t id)
 
 static uint64_t open_handle(const char *name, const struct tally *tally)
 {
+	const struct handle_origin from = { .tally = tally };
 	int fd = open_file(name, O_RDWR);
 	uint64_t fh;
 
-	ck_ok(handle_open_for(&handles, HANDLE_FILE, &fd, tally, &fh));
+	ck_ok(handle_open_for(&handles, HANDLE_FILE, &fd, &from, &fh));
 	return fh;
 }
 
@@ -356,7 +357,7 @@ START_TEST(a_tally_takes_back_what_was_given)
 	tables_setup();
 	t = arena_section(&arena, ARENA_TALLIES);
 	t->number = 1;
-	tally_begin(t, 7);
+	tally_begin(t, 7, 0);
 	mine = open_handle("a", NULL);
 	a = enter("a", NULL);
 	ck_assert_uint_eq(enter("a", t), a);
@@ -372,9 +373,9 @@ START_TEST(a_tally_takes_back_what_was_given)
 	ck_assert(is_handle(mine) && !is_handle(fh));
 	/* The same request again goes on counting, another one begins. */
 	t->n = 2;
-	tally_begin(t, 7);
+	tally_begin(t, 7, 0);
 	ck_assert_uint_eq(tally_count(t), 2);
-	tally_begin(t, 8);
+	tally_begin(t, 8, 0);
 	ck_assert_uint_eq(tally_count(t), 0);
 }
 END_TEST
@@ -390,7 +391,7 @@ START_TEST(a_journal_is_carried_out)
 		tables_setup();
 		t = arena_section(&arena, ARENA_TALLIES);
 		t->number = 1;
-		tally_begin(t, 7);
+		tally_begin(t, 7, 0);
 		a = enter("a", NULL);
 		j = &nodes.journal[slots_index(&nodes.slots, node_of(a)) %
 				   SLOTS_SHARDS];
@@ -421,7 +422,7 @@ START_TEST(a_damaged_journal_is_not)
 		case 0: j->node += 1ULL << SLOTS_INDEX_BITS; break;
 		case 1: j->node += 1; break;
 		case 2: j->tally = 0; break;
-		case 3: j->tally = VHOST_USER_QUEUES_MAX + 1; break;
+		case 3: j->tally = DEVICE_TALLIES + 1; break;
 		case 4: j->n = TALLY_NODES_MAX + 1; break;
 		case 5: j->node = ~0ULL - 15 + a % SLOTS_SHARDS; break;
 		}

@@ -23,6 +23,8 @@
 #define ROOT FUSE_ROOT_ID
 #define MODE_PARK 0x10000U
 #define MODE_BLOCK 0x20000U
+#define MODE_BLOCK_SAID 0x30000U /* as one that knows that it may take long */
+#define MODE_YIELD 0x40000U /* the same, and it does not */
 #define NUM 64U
 
 static struct machine m;
@@ -35,16 +37,24 @@ static struct {
 static sem_t blocked, go_on;
 static atomic_int acting;
 
-int __real_op_fallocate(struct fs *fs, struct request *rq);
-int __wrap_op_fallocate(struct fs *fs, struct request *rq);
-int __wrap_op_fallocate(struct fs *fs, struct request *rq)
+int __wrap_op_lseek(struct fs *fs, struct request *rq);
+int __wrap_op_lseek(struct fs *fs, struct request *rq)
 {
-	switch (rq->arg.fallocate.mode) {
+	(void)fs;
+	switch (rq->arg.lseek.whence) {
 	case MODE_PARK:
+		device_park(&m.dev, &rq->token);
 		pthread_mutex_lock(&parked.lock);
 		parked.token[parked.n++] = rq->token;
 		pthread_mutex_unlock(&parked.lock);
 		return REQUEST_PARKED;
+	case MODE_YIELD:
+		request_blocks(rq);
+		sched_yield();
+		return 0;
+	case MODE_BLOCK_SAID:
+		request_blocks(rq);
+		/* fall through */
 	case MODE_BLOCK:
 		atomic_fetch_add(&acting, 1);
 		sem_post(&blocked);
@@ -53,7 +63,7 @@ int __wrap_op_fallocate(struct fs *fs, struct request *rq)
 		atomic_fetch_sub(&acting, 1);
 		return 0;
 	default:
-		return __real_op_fallocate(fs, rq);
+		return 0;
 	}
 }
 
@@ -67,14 +77,19 @@ static void open_file(void)
 	ck_ok(client_create(&m.c, ROOT, "file", O_RDWR, 0644, &id, &fh));
 }
 
-static void start(unsigned int queues)
+static void start_with(unsigned int queues, long pool)
 {
 	sem_init(&blocked, 0, 0);
 	sem_init(&go_on, 0, 0);
 	parked.n = 0;
-	machine_start(&m, queues, NUM);
+	machine_start_with(&m, queues, NUM, pool);
 	ck_ok(machine_init_session(&m, 0));
 	open_file();
+}
+
+static void start(unsigned int queues)
+{
+	start_with(queues, -1);
 }
 
 static void stop(void)
@@ -84,10 +99,10 @@ static void stop(void)
 
 static struct call make(uint32_t mode)
 {
-	struct fuse_fallocate_in in = { .fh = fh, .length = 1, .mode = mode };
+	struct fuse_lseek_in in = { .fh = fh, .whence = mode };
 	struct call k;
 
-	call_begin(&k, FUSE_FALLOCATE, ROOT);
+	call_begin(&k, FUSE_LSEEK, ROOT);
 	call_put(&k, &in, sizeof(in));
 	return k;
 }
@@ -288,20 +303,24 @@ END_TEST
 
 static void *let_go(void *arg)
 {
+	const unsigned int *n = arg;
+
 	usleep(100000);
-	sem_post(&go_on);
+	for (unsigned int i = 0; i < *n; i++)
+		sem_post(&go_on);
 	return NULL;
 }
 
 START_TEST(stop_waits_for_acting_requests)
 {
+	unsigned int n = 1;
 	struct vring_used_elem e;
 	pthread_t thread;
 
 	start(1);
 	offer(0, 2, MODE_BLOCK);
 	ck_assert_int_eq(sem_wait(&blocked), 0);
-	ck_ok(pthread_create(&thread, NULL, let_go, NULL));
+	ck_ok(pthread_create(&thread, NULL, let_go, &n));
 	ck_assert_uint_eq(device_stop_queue(&m.dev, m.w[0]), 2);
 	ck_assert_int_eq(acting, 0);
 	/* Its reply is on the used ring by now, with no help of ours. */
@@ -334,6 +353,7 @@ START_TEST(init_is_alone)
 {
 	struct fuse_init_in in = { .major = 7, .minor = 31 };
 	struct vring_used_elem e;
+	unsigned int n = 1;
 	pthread_t thread;
 	struct call k;
 	int error = 1;
@@ -348,7 +368,7 @@ START_TEST(init_is_alone)
 	usleep(20000);
 	ck_assert(!driver_take(&m.d[0], &e));
 	ck_assert_uint_eq(m.c.record.number, 1);
-	ck_ok(pthread_create(&thread, NULL, let_go, NULL));
+	ck_ok(pthread_create(&thread, NULL, let_go, &n));
 	ck_assert(machine_wait(&m, 0, 10000, &e, &error));
 	ck_assert_int_eq(acting, 0);
 	ck_assert_int_eq(error, 0);
@@ -394,6 +414,16 @@ START_TEST(init_over_and_over)
 }
 END_TEST
 
+static bool exclusive_waits(const struct crew *crew)
+{
+	struct member *mb;
+
+	for_each_member(crew, mb)
+		if (atomic_load(&mb->exclusive))
+			return true;
+	return false;
+}
+
 /*
  * A ring full of INITs, each of which waits for the control thread, while that
  * stops the queue: what it leaves must be a queue that waits for nothing.
@@ -415,7 +445,7 @@ START_TEST(stop_among_inits)
 		machine_kick(&m, 0);
 		while (back < NUM / 2) {
 			device_stop_queue(&m.dev, m.w[0]);
-			ck_assert_msg(!atomic_load(&m.w[0]->exclusive),
+			ck_assert_msg(!exclusive_waits(m.w[0]),
 				      "stopped with a request at work");
 			machine_resume_ring(&m, 0);
 			while (machine_wait(&m, 0, 0, &e, NULL))
@@ -502,7 +532,7 @@ END_TEST
 
 START_TEST(queue_indices)
 {
-	struct worker *w, *again;
+	struct crew *w, *again;
 
 	start(1);
 	ck_assert_int_eq(device_queue(&m.dev, VHOST_USER_QUEUES_MAX, &w), -EINVAL);
@@ -545,6 +575,125 @@ START_TEST(destroy_does_not_wait_for_ever)
 }
 END_TEST
 
+/* --- the crew --- */
+
+static void work_on(unsigned int i, unsigned int n)
+{
+	while (n--) {
+		struct call k = make(0);
+
+		ck_ok(machine_call(&m, i, &k));
+	}
+}
+
+static void block_some(uint32_t mode, unsigned int n)
+{
+	for (unsigned int i = 1; i <= n; i++) {
+		offer(0, (uint16_t)(i * 2), mode);
+		ck_assert_int_eq(sem_wait(&blocked), 0);
+	}
+}
+
+static void unblock(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		sem_post(&go_on);
+	for (unsigned int i = 0; i < n; i++) {
+		struct vring_used_elem e;
+
+		ck_assert(machine_wait(&m, 0, 10000, &e, NULL));
+	}
+}
+
+/* Each takes the lead from the one before, by itself or by the watchdog. */
+START_TEST(blocked_requests_hold_nobody_up)
+{
+	uint32_t mode = _i ? MODE_BLOCK_SAID : MODE_BLOCK;
+
+	start(1);
+	for (int round = 0; round < 3; round++) {
+		block_some(mode, 8);
+		work_on(0, 50);
+		ck_assert_int_eq(atomic_load(&acting), 8);
+		unblock(8);
+		work_on(0, 50);
+	}
+	ck_assert_uint_le(atomic_load(&m.dev.n_threads), 10);
+	stop();
+}
+END_TEST
+
+/* The leader and one more: two that block are the queue's limit, and whoever
+ * comes back first serves it on. */
+START_TEST(a_pool_has_its_size)
+{
+	struct vring_used_elem e;
+	struct call k = make(0);
+
+	start_with(1, 0);
+	block_some(_i ? MODE_BLOCK_SAID : MODE_BLOCK, 2);
+	machine_offer(&m, 0, 0, &k, 4096);
+	machine_kick(&m, 0);
+	ck_assert(!machine_wait(&m, 0, 100, &e, NULL));
+	ck_assert_uint_eq(atomic_load(&m.dev.n_threads), 2);
+	sem_post(&go_on);
+	ck_assert(machine_wait(&m, 0, 10000, &e, NULL));
+	ck_assert(machine_wait(&m, 0, 10000, &e, NULL));
+	unblock(1);
+	stop();
+}
+END_TEST
+
+START_TEST(stop_waits_for_all_members)
+{
+	unsigned int n = 4;
+	struct vring_used_elem e;
+	pthread_t thread;
+
+	start(1);
+	block_some(MODE_BLOCK, 4);
+	ck_ok(pthread_create(&thread, NULL, let_go, &n));
+	ck_assert_uint_eq(device_stop_queue(&m.dev, m.w[0]), 5);
+	ck_assert_int_eq(atomic_load(&acting), 0);
+	ck_assert_uint_eq(m.w[0]->queue.record->used_idx, 5);
+	ck_ok(pthread_join(thread, NULL));
+	machine_resume_ring(&m, 0);
+	for (int i = 0; i < 4; i++)
+		ck_assert(machine_wait(&m, 0, 10000, &e, NULL));
+	work_on(0, 10);
+	stop();
+}
+END_TEST
+
+/* Nobody stops being served while the lead goes round as fast as it can. */
+static void flood(void *arg, unsigned int no)
+{
+	(void)arg;
+	for (unsigned int n = unit_rounds(400); n; n--) {
+		struct vring_used_elem e;
+		unsigned int back = 0;
+
+		for (uint16_t i = 0; i < NUM / 2; i++) {
+			struct call k = make(n % 3 ? MODE_YIELD : 0);
+
+			machine_offer(&m, no, i * 2, &k, 4096);
+		}
+		machine_kick(&m, no);
+		while (back < NUM / 2) {
+			must(machine_wait(&m, no, 20000, &e, NULL));
+			back++;
+		}
+	}
+}
+
+START_TEST(the_lead_goes_round)
+{
+	start(2);
+	unit_threads(2, flood, NULL);
+	stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("device");
@@ -568,6 +717,10 @@ int main(void)
 	tcase_add_test(tc, broken_queue_leaves_the_others);
 	tcase_add_test(tc, queue_indices);
 	tcase_add_test(tc, smallest_request_queue_counts);
+	tcase_add_loop_test(tc, blocked_requests_hold_nobody_up, 0, 2);
+	tcase_add_loop_test(tc, a_pool_has_its_size, 0, 2);
+	tcase_add_test(tc, stop_waits_for_all_members);
+	tcase_add_test(tc, the_lead_goes_round);
 	tcase_add_test(tc, destroy_does_not_wait_for_ever);
 	return unit_run(s);
 }

@@ -10,6 +10,7 @@
 #include "unit.h"
 
 static struct gate gate;
+static struct gate_pass pass;
 static uint64_t guarded; /* plain: what the gate is to protect */
 static atomic_bool done;
 static atomic_uint passes;
@@ -24,26 +25,24 @@ static void setup(void)
 
 START_TEST(born_closed)
 {
-	ck_assert(gate_is_closed(&gate));
-	ck_assert(!gate_enter(&gate));
-	ck_ok(gate_wait(&gate, 0));
+	ck_assert(!gate_enter(&gate, &pass));
+	ck_ok(gate_wait(&pass, 0));
 	gate_open(&gate);
-	ck_assert(!gate_is_closed(&gate));
-	ck_assert(gate_enter(&gate));
-	gate_leave(&gate);
+	ck_assert(gate_enter(&gate, &pass));
+	gate_leave(&gate, &pass);
 }
 END_TEST
 
 START_TEST(thread_inside_sees_the_wish)
 {
 	gate_open(&gate);
-	ck_assert(gate_enter(&gate));
+	ck_assert(gate_enter(&gate, &pass));
 	ck_assert(!gate_wanted(&gate));
 	gate_close(&gate);
 	ck_assert(gate_wanted(&gate));
-	gate_leave(&gate);
-	ck_assert(!gate_enter(&gate));
-	ck_ok(gate_wait(&gate, 0));
+	gate_leave(&gate, &pass);
+	ck_assert(!gate_enter(&gate, &pass));
+	ck_ok(gate_wait(&pass, 0));
 }
 END_TEST
 
@@ -52,14 +51,14 @@ START_TEST(wait_ends_in_time)
 	uint64_t start = unit_now_ms();
 
 	gate_open(&gate);
-	ck_assert(gate_enter(&gate));
+	ck_assert(gate_enter(&gate, &pass));
 	gate_close(&gate);
-	ck_assert_int_eq(gate_wait(&gate, 50), -ETIMEDOUT);
+	ck_assert_int_eq(gate_wait(&pass, 50), -ETIMEDOUT);
 	ck_assert_uint_ge(unit_now_ms() - start, 49);
 	ck_assert_uint_le(unit_now_ms() - start, 2000);
-	ck_assert_int_eq(gate_wait(&gate, 0), -ETIMEDOUT);
-	gate_leave(&gate);
-	ck_ok(gate_wait(&gate, 50));
+	ck_assert_int_eq(gate_wait(&pass, 0), -ETIMEDOUT);
+	gate_leave(&gate, &pass);
+	ck_ok(gate_wait(&pass, 50));
 }
 END_TEST
 
@@ -67,7 +66,7 @@ static void *leave_later(void *arg)
 {
 	usleep(50000);
 	guarded++;
-	gate_leave(&gate);
+	gate_leave(&gate, &pass);
 	return NULL;
 }
 
@@ -77,10 +76,10 @@ START_TEST(wait_is_woken)
 	pthread_t thread;
 
 	gate_open(&gate);
-	ck_assert(gate_enter(&gate));
+	ck_assert(gate_enter(&gate, &pass));
 	gate_close(&gate);
 	ck_ok(pthread_create(&thread, NULL, leave_later, NULL));
-	ck_ok(gate_wait(&gate, 10000));
+	ck_ok(gate_wait(&pass, 10000));
 	ck_assert_uint_eq(guarded, 1);
 	ck_assert_uint_le(unit_now_ms() - start, 5000);
 	ck_ok(pthread_join(thread, NULL));
@@ -90,14 +89,14 @@ END_TEST
 /* The serving thread: in and out as fast as it can, sometimes for longer. */
 static void serve(uint32_t *seed)
 {
-	if (!gate_enter(&gate)) {
+	if (!gate_enter(&gate, &pass)) {
 		sched_yield();
 		return;
 	}
 	for (uint32_t i = unit_random(seed) % 50; i && !gate_wanted(&gate); i--)
 		guarded++;
 	guarded++;
-	gate_leave(&gate);
+	gate_leave(&gate, &pass);
 	atomic_fetch_add(&passes, 1);
 }
 
@@ -107,7 +106,7 @@ static void control(void)
 	uint64_t found;
 
 	gate_close(&gate);
-	while (gate_wait(&gate, 1000) < 0)
+	while (gate_wait(&pass, 1000) < 0)
 		;
 	found = guarded;
 	for (int i = 0; i < 20; i++)

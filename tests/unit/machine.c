@@ -29,7 +29,7 @@ static void configure(struct machine *m, unsigned int i, uint16_t base)
 	driver_configure(&m->d[i], q, base);
 	q->record->started = 1;
 	q->record->enabled = 1;
-	ck_ok(worker_set_kick(m->w[i], &kick));
+	ck_ok(crew_set_kick(m->w[i], &kick));
 	q->record->fresh = 1;
 	ck_ok(device_update(&m->dev, m->w[i]));
 }
@@ -49,11 +49,18 @@ void machine_resume_ring(struct machine *m, unsigned int i)
 
 void machine_start(struct machine *m, unsigned int n, uint32_t num)
 {
+	machine_start_with(m, n, num, -1);
+}
+
+void machine_start_with(struct machine *m, unsigned int n, uint32_t num,
+			long pool)
+{
 	memset(m, 0, sizeof(*m));
 	client_start_bare(&m->c, CACHE_AUTO);
 	m->control_fd = fd_eventfd(0, EFD_NONBLOCK);
 	m->n = n;
 	ck_ok(device_init(&m->dev, &m->c.arena, &m->c.session, m->control_fd));
+	device_set_pool(&m->dev, pool);
 	m->dev.event_idx = true;
 	gmem_init(&m->g, &m->dev.map);
 	gmem_add(&m->g, 0, MACHINE_QUEUES * MACHINE_PART);

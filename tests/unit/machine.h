@@ -20,13 +20,16 @@ struct machine {
 	struct device dev;
 	struct gmem g;
 	struct driver d[MACHINE_QUEUES];
-	struct worker *w[MACHINE_QUEUES];
+	struct crew *w[MACHINE_QUEUES];
 	unsigned int n;
 	int control_fd;
 };
 
 /* Queues 1 to n run with rings of @num descriptors; no INIT yet. */
 void machine_start(struct machine *m, unsigned int n, uint32_t num);
+/* The same, with the number of threads that device_set_pool() makes of @pool. */
+void machine_start_with(struct machine *m, unsigned int n, uint32_t num,
+			long pool);
 void machine_stop(struct machine *m);
 
 /* Ring @i as a driver sets it up that begins anew. */

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A member of a queue's crew: from the ring to the used ring. */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#include "base/log.h"
+#include "device/device.h"
+#include "fuse/serve.h"
+
+/* A guest that kicks and whose ring stays empty for this long may have its
+ * memory to itself. */
+#define DOUBT_MS 1000
+
+static struct member *member_of(struct request *rq)
+{
+	return container_of(rq, struct slot, rq)->member;
+}
+
+static void on_acts(struct request *rq)
+{
+	crew_act(member_of(rq));
+}
+
+static void on_blocks(struct request *rq)
+{
+	crew_blocks(member_of(rq));
+}
+
+static const struct request_hooks hooks = { .acts = on_acts,
+					    .blocks = on_blocks };
+
+/* Binds the slot's request to its chain. */
+static struct request *bind(struct member *m)
+{
+	struct chain *c = &m->slot->chain;
+	struct request *rq = &m->slot->rq;
+
+	request_bind(rq, c->iov, c->n_read, chain_write_iov(c), c->n_write);
+	rq->record = c->record;
+	rq->hooks = &hooks;
+	rq->tally = m->tally;
+	rq->token.queue = (uint16_t)m->crew->queue.index;
+	rq->token.head = c->head;
+	rq->token.start_no = c->start_no;
+	return rq;
+}
+
+/*
+ * Every completion is offered to the guest at once; its event index says
+ * whether it wants to be told. Telling it is up to the queue's own threads: a
+ * front-end may have given a descriptor that blocks whoever writes to it.
+ */
+static void finish(struct member *m, int len)
+{
+	if (queue_push(&m->crew->queue, &m->slot->chain, (uint32_t)len))
+		queue_notify(&m->crew->queue);
+}
+
+static void finish_parked(struct member *m, uint64_t unique, int result)
+{
+	struct chain *c = &m->slot->chain;
+	struct iobuf out;
+
+	iobuf_init(&out, chain_write_iov(c), c->n_write);
+	finish(m, fuse_reply_parked(&out, unique, result));
+}
+
+/* One request. Returns 1, 0 if there is none, or less if the ring is broken, the
+ * thread has to wait for the control thread, or the lead is another's now. */
+static int serve_one(struct member *m)
+{
+	struct queue *q = &m->crew->queue;
+	struct chain *c = &m->slot->chain;
+	uint64_t unique;
+	int r, result;
+
+	r = queue_pop_done(q, c, &unique, &result);
+	if (r > 0)
+		finish_parked(m, unique, result);
+	if (r != 0)
+		return r;
+	r = queue_pop_again(q, c);
+	if (r == 0)
+		r = queue_pop(q, c);
+	if (r <= 0)
+		return r;
+	r = fuse_serve(m->crew->dev->session, bind(m));
+	if (r == REQUEST_EXCLUSIVE) {
+		atomic_store(&m->exclusive, EXCLUSIVE_WAITS);
+		return r;
+	}
+	crew_acted(m);
+	/* A parked one may have been completed by now. */
+	if (r != REQUEST_PARKED)
+		finish(m, r);
+	return m->leads ? 1 : -ECANCELED;
+}
+
+/* Inside the gate: until the ring is empty and the guest knows that it has to
+ * kick, the gate closes, or the lead is lost. */
+static void serve_ring(struct member *m)
+{
+	struct crew *crew = m->crew;
+	struct queue *q = &crew->queue;
+
+	if (atomic_exchange(&crew->tell_anyway, false))
+		queue_notify_anyway(q);
+	queue_disarm(q);
+	do {
+		int r = 1;
+
+		while (r > 0 && !gate_wanted(&crew->gate))
+			r = serve_one(m);
+		if (r != 0)
+			return; /* broken, exclusive, lost, or the gate */
+	} while (queue_arm(q));
+}
+
+/* Outside the gate. */
+static void wait_exclusive(struct member *m)
+{
+	if (!atomic_load(&m->exclusive))
+		return;
+	device_call_control(m->crew->dev);
+	while (atomic_load(&m->exclusive) == EXCLUSIVE_WAITS &&
+	       !atomic_load(&m->crew->stop))
+		futex_wait(&m->exclusive, EXCLUSIVE_WAITS, 0);
+	if (atomic_load(&m->exclusive) != EXCLUSIVE_DONE)
+		return;
+	queue_notify(&m->crew->queue);
+	atomic_store(&m->exclusive, EXCLUSIVE_NONE);
+	futex_wake(&m->exclusive);
+}
+
+/*
+ * Guest memory that is not shared looks like a guest that kicks and puts nothing
+ * into the ring. VMMs kick for nothing at the start, too: so this waits a
+ * while and has the control thread look, once.
+ */
+static void doubt_memory(struct crew *crew, bool kicked, bool timed_out)
+{
+	if (queue_popped(&crew->queue) || crew->memory == MEMORY_CHECKED) {
+		crew->memory = MEMORY_CHECKED;
+	} else if (kicked) {
+		crew->memory = MEMORY_IN_DOUBT;
+	} else if (timed_out && crew->memory == MEMORY_IN_DOUBT) {
+		crew->memory = MEMORY_CHECKED;
+		device_doubt_memory(crew->dev);
+	}
+}
+
+/*
+ * Both descriptors are edge-triggered: a kick is an event by itself, and its
+ * counter need not be read.
+ * syscalls: epoll_wait epoll_pwait
+ */
+static void sleep_until_kicked(struct crew *crew)
+{
+	int ms = crew->memory == MEMORY_IN_DOUBT ? DOUBT_MS :
+						atomic_load(&crew->sleep_ms);
+	struct epoll_event ev[2];
+	bool kicked = false;
+	int n = epoll_wait(crew->epoll_fd, ev, 2, ms);
+
+	for (int i = 0; i < n; i++)
+		kicked |= ev[i].data.u32;
+	if (crew->memory != MEMORY_CHECKED)
+		doubt_memory(crew, kicked, n == 0);
+}
+
+static void lead(struct member *m)
+{
+	struct crew *crew = m->crew;
+
+	while (m->leads && !atomic_load(&crew->stop)) {
+		if (gate_enter(&crew->gate, &m->pass)) {
+			serve_ring(m);
+			gate_leave(&crew->gate, &m->pass);
+			wait_exclusive(m);
+		}
+		if (m->leads)
+			sleep_until_kicked(crew);
+	}
+}
+
+/* What ps(1) and top(1) call the thread. syscalls: prctl:PR_SET_NAME */
+static void name_thread(const struct member *m)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "queue %u", m->crew->queue.index);
+	(void)prctl(PR_SET_NAME, name);
+}
+
+/* syscalls: unshare:CLONE_FS */
+void *member_main(void *arg)
+{
+	struct member *m = arg;
+
+	name_thread(m);
+	/* Its own umask and working directory, which no other thread changes. */
+	if (unshare(CLONE_FS) < 0)
+		log_err(-errno, "queue %u: unshare", m->crew->queue.index);
+	while (crew_rest(m))
+		lead(m);
+	return NULL;
+}
+
+void member_run_exclusive(struct member *m)
+{
+	struct request *rq = &m->slot->rq;
+	struct crew *crew = m->crew;
+
+	rq->queue_size = device_request_queue_size(crew->dev);
+	queue_push(&crew->queue, &m->slot->chain,
+		   (uint32_t)fuse_serve_exclusive(crew->dev->session, rq));
+	crew_wake(crew);
+	atomic_store(&m->exclusive, EXCLUSIVE_DONE);
+	futex_wake(&m->exclusive);
+}
+
+int member_wait_told(struct member *m, unsigned int ms)
+{
+	if (atomic_load(&m->exclusive) == EXCLUSIVE_DONE)
+		futex_wait(&m->exclusive, EXCLUSIVE_DONE, ms);
+	return atomic_load(&m->exclusive) == EXCLUSIVE_DONE ? -ETIMEDOUT : 0;
+}
