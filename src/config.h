@@ -81,6 +81,8 @@ struct config {
 	unsigned int restart_max, restart_sec;
 	enum log_level log_level;
 	bool use_syslog;
+	bool daemonize;
+	bool migration; /* an option was given that speaks of it */
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "fs/share.h"
+#include "keeper/background.h"
 #include "keeper/keeper.h"
 #include "keeper/launch.h"
 #include "keeper/listen.h"
@@ -55,10 +56,17 @@ int __lsan_is_turned_off(void)
 static int serve(struct config *cfg, bool *ret_child)
 {
 	_cleanup_close_ int root_fd = -1;
+	int status, r, starter_fd = -1;
 	struct listener listener;
-	int status;
 
 	log_init(cfg->log_level, cfg->use_syslog);
+	if (cfg->daemonize) {
+		r = background_begin(&starter_fd, &status);
+		if (r != 0)
+			return r < 0 ? STATUS_FAILED : status;
+	}
+	if (cfg->migration)
+		log_info("--migration-*: the state of a session cannot be moved to another host yet, and the VMM will refuse to");
 	root_fd = share_open(cfg->shared_dir);
 	if (root_fd < 0)
 		return STATUS_FAILED;
@@ -67,6 +75,11 @@ static int serve(struct config *cfg, bool *ret_child)
 	keeper_block_signals();
 	if (listener_open(cfg, &listener) < 0)
 		return STATUS_FAILED;
+	if (cfg->daemonize) {
+		background_ready(&starter_fd);
+		cfg->use_syslog = true;
+		log_init(cfg->log_level, true);
+	}
 	status = launch_run(cfg, &listener, &root_fd, ret_child);
 	/* The files are the launcher's, and a worker's descriptors the keeper's. */
 	if (!*ret_child)

@@ -297,6 +297,52 @@ static int set_nothing(struct options *o, struct value v)
 	return 0;
 }
 
+static int set_daemonize(struct options *o, struct value v)
+{
+	o->cfg.daemonize = true;
+	return 0;
+}
+
+static int set_foreground(struct options *o, struct value v)
+{
+	o->cfg.daemonize = false;
+	return 0;
+}
+
+/* For whoever counts on threads that are kept, as QEMU's virtiofsd did. */
+static int set_max_idle_threads(struct options *o, struct value v)
+{
+	long unused;
+
+	return parse_long(v, 0, INT_MAX, &unused);
+}
+
+static int set_migration(struct options *o, struct value v)
+{
+	o->cfg.migration = true;
+	return 0;
+}
+
+static int set_migration_mode(struct options *o, struct value v)
+{
+	static const struct word modes[] = { { "find-paths", 0 },
+					     { "file-handles", 1 } };
+	int r = parse_word(v, modes, ARRAY_SIZE(modes),
+			   "find-paths or file-handles is wanted");
+
+	return r < 0 ? r : set_migration(o, v);
+}
+
+static int set_migration_on_error(struct options *o, struct value v)
+{
+	static const struct word actions[] = { { "abort", 0 },
+					       { "guest-error", 1 } };
+	int r = parse_word(v, actions, ARRAY_SIZE(actions),
+			   "abort or guest-error is wanted");
+
+	return r < 0 ? r : set_migration(o, v);
+}
+
 static int set_action(struct options *o, enum options_action action)
 {
 	o->action = action;

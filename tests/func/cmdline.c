@@ -454,6 +454,64 @@ START_TEST(pid_file_is_locked_and_holds_the_pid)
 }
 END_TEST
 
+static int pid_in_file(void)
+{
+	char text[32] = "";
+	int fd = host(open(pid_path(), O_RDONLY | O_CLOEXEC));
+
+	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+	close(fd);
+	return atoi(text);
+}
+
+START_TEST(daemonize_returns_when_the_socket_is_there)
+{
+	static const char *const args[] = { "--daemonize", NULL };
+	int64_t deadline = wait_now_ms() + wait_scaled(10000);
+	struct daemon_opts o = { .args = args, .no_wait = true };
+	pid_t pid;
+
+	ok(daemon_prepare(&fx.d));
+	ok(daemon_spawn(&fx.d, &o));
+	ck_assert_int_eq(ok(daemon_wait(&fx.d, wait_scaled(5000))), 0);
+	pid = pid_in_file();
+	ck_assert_int_ne(pid, fx.d.pid);
+	ck_assert_int_eq(getsid(pid), pid);
+	func_connect(NULL);
+	func_init_session();
+	host_text("f", "text");
+	ok(guest_forget(&fx.g, func_node("f"), 1));
+	func_hang_up();
+	/* It is not our child: its socket goes with it. */
+	while (access(fx.d.socket, F_OK) == 0 && wait_now_ms() < deadline)
+		wait_sleep_ms(10);
+	ck_assert_int_ne(access(fx.d.socket, F_OK), 0);
+	daemon_discard(&fx.d);
+}
+END_TEST
+
+START_TEST(daemonize_says_what_is_wrong)
+{
+	ok(daemon_prepare(&fx.d));
+	REFUSED("--daemonize", "--socket-path={socket}", "--shared-dir=/no/such/directory");
+	REFUSED("--daemonize", "--socket-path=/no/such/directory/s", "--shared-dir={share}");
+	daemon_discard(&fx.d);
+}
+END_TEST
+
+START_TEST(migration_options_are_heard_and_said)
+{
+	static const char *const args[] = { "--migration-on-error=guest-error",
+					    "--migration-mode=find-paths", NULL };
+
+	func_start_daemon(args);
+	ck_assert(daemon_log_has(&fx.d, "cannot be moved to another host yet"));
+	func_connect(NULL);
+	func_init_session();
+	func_end();
+}
+END_TEST
+
 START_TEST(readiness_line_comes_after_listening)
 {
 	/* func_start_daemon() returns at the line: a connection must not fail from then on */
@@ -558,6 +616,9 @@ int main(int argc, char **argv)
 	func_test(socket_path_may_be_relative);
 	func_test(second_daemon_on_the_same_socket_fails);
 	func_test(pid_file_is_locked_and_holds_the_pid);
+	func_test(daemonize_returns_when_the_socket_is_there);
+	func_test(daemonize_says_what_is_wrong);
+	func_test(migration_options_are_heard_and_said);
 	func_test(readiness_line_comes_after_listening);
 	func_test(readiness_line_is_exact);
 	func_test(debug_lines_have_time_and_thread);

@@ -126,6 +126,28 @@ START_TEST(cache_modes)
 }
 END_TEST
 
+START_TEST(what_others_take_is_taken)
+{
+	good(BASE "--preserve-noatime -o allow_root,max_idle_threads=10");
+	ck_assert(!o.cfg.migration && !o.cfg.daemonize);
+	bad(BASE "-o max_idle_threads=many", "max_idle_threads");
+	bad(BASE "-o allow_root=1", "takes no value");
+	good(BASE "--daemonize");
+	ck_assert(o.cfg.daemonize);
+	good(BASE "--daemonize -f");
+	ck_assert(!o.cfg.daemonize);
+	good(BASE "--migration-mode=find-paths --migration-on-error=guest-error");
+	ck_assert(o.cfg.migration);
+	good(BASE "--migration-mode=file-handles --migration-on-error=abort");
+	good(BASE "--migration-verify-handles");
+	ck_assert(o.cfg.migration);
+	good(BASE "--migration-confirm-paths");
+	ck_assert(o.cfg.migration);
+	bad(BASE "--migration-mode=paths", "find-paths or file-handles");
+	bad(BASE "--migration-on-error=ignore", "abort or guest-error");
+}
+END_TEST
+
 START_TEST(log_levels)
 {
 	static const char *const names[] = { "off", "error", "warn", "info",
@@ -468,6 +490,7 @@ int main(void)
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, values_in_both_spellings);
 	tcase_add_test(tc, cache_modes);
+	tcase_add_test(tc, what_others_take_is_taken);
 	tcase_add_test(tc, log_levels);
 	tcase_add_test(tc, later_ones_win);
 	tcase_add_test(tc, lists);
