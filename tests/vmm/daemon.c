@@ -50,22 +50,26 @@ struct argv {
 	int n;
 };
 
-/* Add an argument with {share}, {socket} and {dir} filled in. */
+/* Add an argument with {share}, {socket}, {dir} and {fd} filled in. */
 static void argv_add(struct argv *a, struct daemon *d, const char *arg, size_t len)
 {
+	char fd[16];
 	const struct { const char *key, *value; } words[] = {
 		{ "{share}", d->share }, { "{socket}", d->socket }, { "{dir}", d->dir },
+		{ "{fd}", fd },
 	};
+	const size_t n = sizeof(words) / sizeof(words[0]);
 	char *to = a->text[a->n], *end = to + ARG_MAX_LEN - 1;
 
 	if (a->n == ARGV_MAX)
 		return;
+	snprintf(fd, sizeof(fd), "%d", d->listen_fd);
 	for (const char *s = arg; s < arg + len && to < end;) {
 		size_t w = 0;
 
-		while (w < 3 && strncmp(s, words[w].key, strlen(words[w].key)))
+		while (w < n && strncmp(s, words[w].key, strlen(words[w].key)))
 			w++;
-		if (w == 3) {
+		if (w == n) {
 			*to++ = *s++;
 			continue;
 		}
