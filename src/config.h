@@ -71,6 +71,7 @@ struct config {
 	struct idmap uids, gids; /* owned by the options */
 	enum choice killpriv_v2;
 	long thread_pool_size; /* -1: automatic */
+	long poll_us; /* 0: never */
 	long rlimit_nofile; /* -1: as high as useful; 0: leave it */
 	enum sandbox_mode sandbox;
 	enum seccomp_mode seccomp;

@@ -265,6 +265,11 @@ static int set_thread_pool_size(struct options *o, struct value v)
 	return parse_long(v, 0, 1 << 16, &o->cfg.thread_pool_size);
 }
 
+static int set_poll_us(struct options *o, struct value v)
+{
+	return parse_long(v, 0, 1000, &o->cfg.poll_us);
+}
+
 static int set_rlimit_nofile(struct options *o, struct value v)
 {
 	return parse_long(v, 0, INT_MAX, &o->cfg.rlimit_nofile);
@@ -534,6 +539,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.negative_timeout = -1,
 		.announce_submounts = true,
 		.thread_pool_size = -1,
+		.poll_us = 50,
 		.rlimit_nofile = -1,
 		.restart_max = 3, .restart_sec = 60,
 		.log_level = LOG_LEVEL_INFO,

@@ -45,4 +45,14 @@ static inline void barrier_full(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* Within a loop that waits for another CPU. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#endif
+}
+
 #endif

@@ -5,13 +5,19 @@
 #include <stdint.h>
 #include <time.h>
 
-/* The monotonic clock, in milliseconds. */
-static inline uint64_t clock_ms(void)
+/* The monotonic clock, in nanoseconds. */
+static inline uint64_t clock_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* The same in milliseconds. */
+static inline uint64_t clock_ms(void)
+{
+	return clock_ns() / 1000000;
 }
 
 #endif

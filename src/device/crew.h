@@ -88,6 +88,8 @@ struct crew {
 		MEMORY_IN_DOUBT, /* kicked, and the ring is as if never used */
 		MEMORY_CHECKED,
 	} memory; /* the leader's */
+	/* How long to look at an empty ring before sleeping, in ns; the leader's. */
+	uint64_t window;
 	/* The guest is to be told of what is on the used ring by now. */
 	atomic_bool tell_anyway;
 	_Atomic uint32_t stop;

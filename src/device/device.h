@@ -40,6 +40,7 @@ struct device {
 	unsigned int crew_max; /* members of one queue, at most */
 	unsigned int threads_max; /* of all queues, but for the first of each */
 	atomic_uint n_threads; /* members that run */
+	uint64_t poll_max; /* the longest window of a crew, in ns; 0: none */
 	unsigned int n_tallies; /* taken, besides those of the first members */
 	bool event_idx; /* negotiated */
 	int control_fd; /* eventfd: the control thread is wanted */
@@ -144,5 +145,9 @@ bool device_may_grow(const struct device *dev);
  * as many as it needs. Before the first queue.
  */
 void device_set_pool(struct device *dev, long n);
+
+/* How long an empty ring is looked at, at most, before its leader sleeps, in us.
+ * Never where there is one CPU. Before the first queue. */
+void device_set_poll(struct device *dev, unsigned int us);
 
 #endif

@@ -6,6 +6,9 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 
+#include "base/barrier.h"
+#include "base/checked.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "device/device.h"
 #include "fuse/serve.h"
@@ -99,6 +102,53 @@ static int serve_one(struct member *m)
 	return m->leads ? 1 : -ECANCELED;
 }
 
+/* Looks between two questions after the time. */
+#define POLL_LOOKS 16
+
+/* A yield that took so long has given the CPU to somebody who wanted it. */
+#define POLL_WANTED_NS 200000U
+
+/*
+ * Something may come soon, and a sleep has two wake-ups across CPUs: the guest's
+ * kick, and ours. Returns whether it has. syscalls: sched_yield
+ */
+static bool poll_ring(struct crew *crew)
+{
+	uint64_t start, now, last;
+
+	if (!crew->window)
+		return false;
+	start = now = clock_ns();
+	do {
+		for (int i = 0; i < POLL_LOOKS; i++) {
+			if (queue_has_more(&crew->queue))
+				return true;
+			cpu_relax();
+		}
+		if (gate_wanted(&crew->gate))
+			return false;
+		sched_yield();
+		last = now;
+		now = clock_ns();
+		if (now - last > POLL_WANTED_NS)
+			crew->window = 0;
+	} while (now - start < crew->window);
+	return false;
+}
+
+/* After a sleep of so long that a kick has ended: a longer look would have made
+ * it needless, or none would. */
+static void learn_window(struct crew *crew, uint64_t slept)
+{
+	uint64_t max = crew->dev->poll_max;
+
+	if (slept > max)
+		crew->window = 0;
+	else
+		crew->window = crew->window ? min_u64(crew->window * 2, max) :
+					      max / 4;
+}
+
 /* Inside the gate: until the ring is empty and the guest knows that it has to
  * kick, the gate closes, or the lead is lost. */
 static void serve_ring(struct member *m)
@@ -116,7 +166,7 @@ static void serve_ring(struct member *m)
 			r = serve_one(m);
 		if (r != 0)
 			return; /* broken, exclusive, lost, or the gate */
-	} while (queue_arm(q));
+	} while (poll_ring(crew) || queue_arm(q));
 }
 
 /* Outside the gate. */
@@ -162,11 +212,14 @@ static void sleep_until_kicked(struct crew *crew)
 	int ms = crew->memory == MEMORY_IN_DOUBT ? DOUBT_MS :
 						atomic_load(&crew->sleep_ms);
 	struct epoll_event ev[2];
+	uint64_t start = crew->dev->poll_max ? clock_ns() : 0;
 	bool kicked = false;
 	int n = epoll_wait(crew->epoll_fd, ev, 2, ms);
 
 	for (int i = 0; i < n; i++)
 		kicked |= ev[i].data.u32;
+	if (start && kicked)
+		learn_window(crew, clock_ns() - start);
 	if (crew->memory != MEMORY_CHECKED)
 		doubt_memory(crew, kicked, n == 0);
 }

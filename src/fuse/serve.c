@@ -123,12 +123,15 @@ static void begin_tally(const struct request *rq)
 /* Where every call may take as long as somebody else likes, or this one does. */
 static bool may_wait(const struct request *rq)
 {
-	unsigned int fs_class = rq->node.node   ? node_class(rq->node.node) :
-				rq->file.handle ? rq->file.handle->fs_class :
-						  0;
+	uint32_t flags = rq->op->flags;
+	unsigned int fs_class = 0;
 
+	if (flags & (OP_NODE | OP_PARENT))
+		fs_class = node_class(rq->node.node);
+	else if (flags & (OP_FILE | OP_DIR))
+		fs_class = rq->file.handle->fs_class;
 	return fs_class & FSCLASS_REMOTE ||
-	       (rq->op->flags & OP_SLOW && !(fs_class & FSCLASS_MEMORY));
+	       (flags & OP_SLOW && !(fs_class & FSCLASS_MEMORY));
 }
 
 static int act_pinned(struct fs *fs, struct request *rq)

@@ -175,6 +175,7 @@ static void connect_parts(struct service *s, const struct config *cfg,
 	s->dev.dirty.record = &state->dirty;
 	s->dev.on_hang_up = on_hang_up;
 	device_set_pool(&s->dev, cfg->thread_pool_size);
+	device_set_poll(&s->dev, (unsigned int)cfg->poll_us);
 	s->server = (struct server){
 		.cfg = cfg,
 		.dev = &s->dev,

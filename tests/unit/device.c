@@ -77,19 +77,19 @@ static void open_file(void)
 	ck_ok(client_create(&m.c, ROOT, "file", O_RDWR, 0644, &id, &fh));
 }
 
-static void start_with(unsigned int queues, long pool)
+static void start_with(unsigned int queues, long pool, unsigned int poll_us)
 {
 	sem_init(&blocked, 0, 0);
 	sem_init(&go_on, 0, 0);
 	parked.n = 0;
-	machine_start_with(&m, queues, NUM, pool);
+	machine_start_with(&m, queues, NUM, pool, poll_us);
 	ck_ok(machine_init_session(&m, 0));
 	open_file();
 }
 
 static void start(unsigned int queues)
 {
-	start_with(queues, -1);
+	start_with(queues, -1, 0);
 }
 
 static void stop(void)
@@ -630,7 +630,7 @@ START_TEST(a_pool_has_its_size)
 	struct vring_used_elem e;
 	struct call k = make(0);
 
-	start_with(1, 0);
+	start_with(1, 0, 0);
 	block_some(_i ? MODE_BLOCK_SAID : MODE_BLOCK, 2);
 	machine_offer(&m, 0, 0, &k, 4096);
 	machine_kick(&m, 0);
@@ -665,6 +665,28 @@ START_TEST(stop_waits_for_all_members)
 }
 END_TEST
 
+/* Looked for, found and not found, and it stops for whoever holds the queue. */
+START_TEST(a_ring_is_looked_at_before_sleep)
+{
+	start_with(1, -1, 1000);
+	for (int i = 0; i < 200; i++) {
+		work_on(0, 5);
+		if (i % 20 == 0) {
+			device_stop_queue(&m.dev, m.w[0]);
+			machine_resume_ring(&m, 0);
+		}
+		usleep(i % 4 * 500);
+	}
+	usleep(20000);
+	work_on(0, 1);
+	usleep(20000);
+	device_stop_queue(&m.dev, m.w[0]);
+	/* The last sleep was long. */
+	ck_assert_uint_eq(m.w[0]->window, 0);
+	stop();
+}
+END_TEST
+
 /* Nobody stops being served while the lead goes round as fast as it can. */
 static void flood(void *arg, unsigned int no)
 {
@@ -688,7 +710,7 @@ static void flood(void *arg, unsigned int no)
 
 START_TEST(the_lead_goes_round)
 {
-	start(2);
+	start_with(2, -1, _i ? 1000 : 0);
 	unit_threads(2, flood, NULL);
 	stop();
 }
@@ -720,7 +742,8 @@ int main(void)
 	tcase_add_loop_test(tc, blocked_requests_hold_nobody_up, 0, 2);
 	tcase_add_loop_test(tc, a_pool_has_its_size, 0, 2);
 	tcase_add_test(tc, stop_waits_for_all_members);
-	tcase_add_test(tc, the_lead_goes_round);
+	tcase_add_test(tc, a_ring_is_looked_at_before_sleep);
+	tcase_add_loop_test(tc, the_lead_goes_round, 0, 2);
 	tcase_add_test(tc, destroy_does_not_wait_for_ever);
 	return unit_run(s);
 }

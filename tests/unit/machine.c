@@ -49,11 +49,11 @@ void machine_resume_ring(struct machine *m, unsigned int i)
 
 void machine_start(struct machine *m, unsigned int n, uint32_t num)
 {
-	machine_start_with(m, n, num, -1);
+	machine_start_with(m, n, num, -1, 0);
 }
 
 void machine_start_with(struct machine *m, unsigned int n, uint32_t num,
-			long pool)
+			long pool, unsigned int poll_us)
 {
 	memset(m, 0, sizeof(*m));
 	client_start_bare(&m->c, CACHE_AUTO);
@@ -61,6 +61,7 @@ void machine_start_with(struct machine *m, unsigned int n, uint32_t num,
 	m->n = n;
 	ck_ok(device_init(&m->dev, &m->c.arena, &m->c.session, m->control_fd));
 	device_set_pool(&m->dev, pool);
+	device_set_poll(&m->dev, poll_us);
 	m->dev.event_idx = true;
 	gmem_init(&m->g, &m->dev.map);
 	gmem_add(&m->g, 0, MACHINE_QUEUES * MACHINE_PART);

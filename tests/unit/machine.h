@@ -27,9 +27,9 @@ struct machine {
 
 /* Queues 1 to n run with rings of @num descriptors; no INIT yet. */
 void machine_start(struct machine *m, unsigned int n, uint32_t num);
-/* The same, with the number of threads that device_set_pool() makes of @pool. */
+/* The same, with device_set_pool() and device_set_poll(). */
 void machine_start_with(struct machine *m, unsigned int n, uint32_t num,
-			long pool);
+			long pool, unsigned int poll_us);
 void machine_stop(struct machine *m);
 
 /* Ring @i as a driver sets it up that begins anew. */
