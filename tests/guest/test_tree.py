@@ -15,7 +15,7 @@ import pytest
 import conftest
 import vm
 
-FILES = 3000
+FILES = 3000 if conftest.MATRIX is conftest.FULL else 1000
 LIST = (r"find . -name .git -prune -o -type d -printf '%p %y %m %U:%G %n\n' -o "
         r"-printf '%p %y %m %U:%G %n %s %l %T@\n' | sort")
 COMMIT = ("git init -q . && git add -A && git commit -qm tree && git status --porcelain && "
@@ -75,7 +75,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_archive(tmp_path_factory):
-    yield from archive_of(tmp_path_factory, FILES // 10)
+    yield from archive_of(tmp_path_factory, 300)
 
 
 def life_of_a_tree(place, archive):
