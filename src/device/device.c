@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,14 +65,8 @@ void device_set_pool(struct device *dev, long n)
 	dev->crew_max = max;
 }
 
-/* syscalls: sched_getaffinity */
 void device_set_poll(struct device *dev, unsigned int us)
 {
-	cpu_set_t cpus;
-
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
-	    CPU_COUNT(&cpus) == 1)
-		us = 0;
 	dev->poll_max = (uint64_t)us * 1000;
 }
 

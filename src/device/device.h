@@ -147,7 +147,7 @@ bool device_may_grow(const struct device *dev);
 void device_set_pool(struct device *dev, long n);
 
 /* How long an empty ring is looked at, at most, before its leader sleeps, in us.
- * Never where there is one CPU. Before the first queue. */
+ * Before the first queue. */
 void device_set_poll(struct device *dev, unsigned int us);
 
 #endif
