@@ -100,13 +100,16 @@ int device_destroy(struct device *dev)
 {
 	struct timespec deadline;
 	struct crew *crew;
-	int r = 0;
+	int r;
 
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	deadline.tv_sec += JOIN_SEC;
+	/* It looks at all crews, and starts threads. */
 	r = watchdog_stop(&dev->watchdog, &deadline);
 	for_each_crew(dev, crew)
 		crew_stop(crew);
+	if (r < 0)
+		return r;
 	for_each_crew(dev, crew) {
 		struct queue_record *rec = crew->queue.record;
 
