@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -215,7 +216,7 @@ static int start_member(struct crew *crew)
 	int r;
 
 	if (!m)
-		return -EAGAIN;
+		return -ENOSPC;
 	if (m->joinable)
 		pthread_join(m->thread, NULL);
 	m->joinable = false;
@@ -230,6 +231,18 @@ static int start_member(struct crew *crew)
 	return 0;
 }
 
+/* Lock held. Without another one, the queue waits for its leader. */
+static void grow(struct crew *crew)
+{
+	int r = start_member(crew);
+
+	if (r < 0 && r != -ENOSPC && !crew->lacks_threads) {
+		log_warn("queue %u waits for the host: it cannot have another thread: %s",
+			 crew->queue.index, strerror(-r));
+		crew->lacks_threads = true;
+	}
+}
+
 void crew_relieve(struct crew *crew, uint64_t word)
 {
 	uint64_t marked = word | LEAD_BLOCKED;
@@ -239,7 +252,7 @@ void crew_relieve(struct crew *crew, uint64_t word)
 		give_lead(crew, word);
 	else if (atomic_compare_exchange_strong(&crew->lead, &word, marked) &&
 		 !crew->starting && device_may_grow(crew->dev))
-		(void)start_member(crew);
+		grow(crew);
 	pthread_mutex_unlock(&crew->lock);
 }
 

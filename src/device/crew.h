@@ -95,6 +95,7 @@ struct crew {
 	_Atomic uint32_t stop;
 	pthread_mutex_t lock; /* rank 27 */
 	struct member *resting; /* lock: the one that came last is first */
+	bool lacks_threads; /* lock: and the log says so */
 	unsigned int starting; /* lock: threads that have not come to rest yet */
 	/* Made by the starting thread, and never taken away. */
 	struct member *member[CREW_MEMBERS_MAX];
