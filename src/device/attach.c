@@ -49,13 +49,13 @@ static int attach_queue(struct device *dev, struct crew *crew)
 }
 
 /* The thread tells the guest first: that may be what was lost. */
-static int start(struct device *dev, struct crew *crew)
+static int start(struct crew *crew)
 {
 	int r;
 
 	if (!crew->queue.mapped)
 		return 0;
-	r = device_start_threads(dev, crew);
+	r = crew_start(crew);
 	if (r < 0)
 		return r;
 	atomic_store(&crew->tell_anyway, true);
@@ -78,6 +78,6 @@ int device_attach(struct device *dev)
 	}
 	for (unsigned int i = 0; i < VHOST_USER_QUEUES_MAX && r == 0; i++)
 		if (dev->crew[i])
-			r = start(dev, dev->crew[i]);
+			r = start(dev->crew[i]);
 	return r;
 }

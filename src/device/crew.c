@@ -55,7 +55,6 @@ static void give_lead(struct crew *crew, uint64_t word)
 void crew_act(struct member *m)
 {
 	m->word = lead_of(m->word, m) | LEAD_ACTS;
-	m->acting = true;
 	/* The lead before a look at the watchdog; pairs with sleep_until_woken(). */
 	atomic_store(&m->crew->lead, m->word);
 	watchdog_notice(&m->crew->dev->watchdog);
@@ -65,9 +64,8 @@ void crew_acted(struct member *m)
 {
 	uint64_t word = m->word, done = m->word & ~(uint64_t)LEAD_ACTS;
 
-	if (!m->acting)
+	if (!(word & LEAD_ACTS))
 		return;
-	m->acting = false;
 	m->word = done;
 	/* Somebody may have marked it on the way. */
 	m->leads = atomic_compare_exchange_strong(&m->crew->lead, &word, done) ||
@@ -81,7 +79,7 @@ void crew_blocks(struct member *m)
 	uint64_t word = m->word;
 	bool alone;
 
-	if (!m->acting || atomic_load(&crew->lead) != word)
+	if (!(word & LEAD_ACTS) || atomic_load(&crew->lead) != word)
 		return;
 	pthread_mutex_lock(&crew->lock);
 	alone = !crew->resting;
@@ -112,9 +110,8 @@ static bool lie_down(struct member *m)
 	struct crew *crew = m->crew;
 	uint64_t word = atomic_load(&crew->lead);
 
-	if (m->starts)
-		crew->starting--;
-	m->starts = false;
+	if (crew->starting == m)
+		crew->starting = NULL;
 	if (atomic_load(&crew->stop) ||
 	    (word & LEAD_BLOCKED && take_lead(m, word)))
 		return false;
@@ -225,8 +222,7 @@ static int start_member(struct crew *crew)
 		return -r;
 	m->joinable = true;
 	m->runs = true;
-	m->starts = true;
-	crew->starting++;
+	crew->starting = m;
 	atomic_fetch_add(&crew->dev->n_threads, 1);
 	return 0;
 }
@@ -258,8 +254,10 @@ void crew_relieve(struct crew *crew, uint64_t word)
 
 int crew_start(struct crew *crew)
 {
-	int r = 0;
+	int r = watchdog_start(&crew->dev->watchdog, crew->dev);
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&crew->lock);
 	if (atomic_load(&crew->n_members) == 0 || !crew->member[0]->joinable)
 		r = start_member(crew);

@@ -61,7 +61,6 @@ struct member {
 	struct slot *slot;
 	/* The thread's own: */
 	bool leads; /* as far as it knows */
-	bool acting;
 	uint64_t word; /* the lead's, as it has set it */
 	/* The slot holds a request that the control thread has to carry out ... */
 	_Atomic uint32_t exclusive; /* enum member_exclusive */
@@ -69,7 +68,6 @@ struct member {
 	/* crew->lock: */
 	struct member *next; /* among those that rest */
 	bool rests, runs;
-	bool starts; /* it has not come to rest yet */
 	pthread_t thread; /* the starting thread's */
 	bool joinable;
 };
@@ -96,7 +94,7 @@ struct crew {
 	pthread_mutex_t lock; /* rank 27 */
 	struct member *resting; /* lock: the one that came last is first */
 	bool lacks_threads; /* lock: and the log says so */
-	unsigned int starting; /* lock: threads that have not come to rest yet */
+	struct member *starting; /* lock: has not come to rest yet; NULL: none */
 	/* Made by the starting thread, and never taken away. */
 	struct member *member[CREW_MEMBERS_MAX];
 	atomic_uint n_members;
@@ -122,7 +120,8 @@ void crew_stop(struct crew *crew);
  */
 int crew_destroy(struct crew *crew, const struct timespec *deadline);
 
-/* Starts the first member unless there is one. Control thread. */
+/* Starts the first member, and the watchdog, unless they are there. Control
+ * thread. */
 int crew_start(struct crew *crew);
 
 /* Listens to a new kick descriptor (consumed; -1: none, the ring is polled)

@@ -292,13 +292,6 @@ void device_resume(struct device *dev)
 	open_all(dev, NULL);
 }
 
-int device_start_threads(struct device *dev, struct crew *crew)
-{
-	int r = watchdog_start(&dev->watchdog, dev);
-
-	return r < 0 ? r : crew_start(crew);
-}
-
 static int start_queue(struct device *dev, struct crew *crew)
 {
 	int r;
@@ -307,7 +300,7 @@ static int start_queue(struct device *dev, struct crew *crew)
 	if (r < 0)
 		return r;
 	crew->queue.record->fresh = 0;
-	r = device_start_threads(dev, crew);
+	r = crew_start(crew);
 	if (r < 0) {
 		queue_unmap(&crew->queue);
 		return r;

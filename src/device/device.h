@@ -129,9 +129,6 @@ void device_doubt_memory(struct device *dev);
 uint32_t device_request_queue_size(const struct device *dev);
 struct inflight *device_inflight(const struct device *dev, unsigned int index);
 
-/* Starts what serves a queue, unless it runs. 0 or -errno. Control thread. */
-int device_start_threads(struct device *dev, struct crew *crew);
-
 /* The tally of a queue's member, or NULL: there is none left. The starting
  * thread. */
 struct tally *device_tally(struct device *dev, unsigned int index,

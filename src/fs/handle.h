@@ -67,12 +67,13 @@ uint64_t handle_table_count(struct handle_table *t);
 int handle_open(struct handle_table *t, enum handle_kind kind, int *fd,
 		uint64_t *ret_fh);
 
-/* What else is known of what is opened. */
+/* What is known of what is opened. */
 struct handle_origin {
 	const struct tally *tally; /* of the request, for handle_undo(), or NULL */
 	unsigned int fs_class, io;
 };
 
+/* The same, with where it comes from. */
 int handle_open_for(struct handle_table *t, enum handle_kind kind, int *fd,
 		    const struct handle_origin *from, uint64_t *ret_fh);
 

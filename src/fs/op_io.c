@@ -49,39 +49,38 @@ static int next_window(struct request *rq, const struct iobuf *b, size_t left,
 	return (int)n;
 }
 
-/* syscalls: preadv */
-static ssize_t read_fd(int fd, const struct request *rq, int n, uint64_t off)
+/* syscalls: preadv preadv2 */
+static ssize_t read_fd(int fd, const struct request *rq, int n, uint64_t off,
+		       int flags)
 {
 	ssize_t done;
 
 	guestmem_begin();
-	done = preadv(fd, rq->scratch.iov, n, (off_t)off);
+	if (flags)
+		done = preadv2(fd, rq->scratch.iov, n, (off_t)off, flags);
+	else
+		done = preadv(fd, rq->scratch.iov, n, (off_t)off);
 	guestmem_end();
 	return done < 0 ? -errno : done;
 }
 
 /*
  * What the page cache has is read at once. -EAGAIN if that is nothing, or
- * nobody knows. Memory has all of it, and would say that it does not know.
- * syscalls: preadv2
+ * nobody knows.
  */
 static ssize_t read_cached(const struct request *rq, int n, uint64_t off)
 {
 	struct handle *h = rq->file.handle;
 	ssize_t done;
 
-	if (h->fs_class & FSCLASS_REMOTE ||
-	    atomic_load_explicit(&h->io, memory_order_relaxed) &
-		    (HANDLE_DIRECT | HANDLE_NO_NOWAIT))
+	if (atomic_load_explicit(&h->io, memory_order_relaxed) &
+	    (HANDLE_DIRECT | HANDLE_NO_NOWAIT))
 		return -EAGAIN;
-	guestmem_begin();
-	done = preadv2(rq->file.fd, rq->scratch.iov, n, (off_t)off, RWF_NOWAIT);
-	guestmem_end();
-	if (done >= 0)
+	done = read_fd(rq->file.fd, rq, n, off, RWF_NOWAIT);
+	if (done != -EOPNOTSUPP)
 		return done;
-	if (errno == EOPNOTSUPP)
-		atomic_fetch_or(&h->io, HANDLE_NO_NOWAIT);
-	return errno == EOPNOTSUPP ? -EAGAIN : -errno;
+	atomic_fetch_or(&h->io, HANDLE_NO_NOWAIT);
+	return -EAGAIN;
 }
 
 /*
@@ -105,18 +104,19 @@ static ssize_t read_window(struct request *rq, int n, uint64_t off)
 	_cleanup_close_ int fd = -1;
 	ssize_t done = -EAGAIN;
 
-	if (rq->hooks && !(rq->file.handle->fs_class & FSCLASS_MEMORY)) {
+	/* Memory has all of it; what is remote is waited for already. */
+	if (rq->hooks && !(rq->file.handle->fs_class &
+			   (FSCLASS_MEMORY | FSCLASS_REMOTE))) {
 		done = read_cached(rq, n, off);
 		if (done == -EAGAIN)
 			request_blocks(rq);
 	}
 	if (done == -EAGAIN)
-		done = read_fd(rq->file.fd, rq, n, off);
-
+		done = read_fd(rq->file.fd, rq, n, off, 0);
 	if (done != -EINVAL)
 		return done;
 	fd = open_buffered(rq->file.fd, done);
-	return fd < 0 ? done : read_fd(fd, rq, n, off);
+	return fd < 0 ? done : read_fd(fd, rq, n, off, 0);
 }
 
 int op_read(struct fs *fs, struct request *rq)

@@ -433,36 +433,34 @@ START_TEST(second_daemon_on_the_same_socket_fails)
 }
 END_TEST
 
-START_TEST(pid_file_is_locked_and_holds_the_pid)
+static pid_t read_pid(int fd)
 {
 	char text[32] = "";
+
+	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+	return atoi(text);
+}
+
+START_TEST(pid_file_is_locked_and_holds_the_pid)
+{
+	pid_t pid;
 
 	func_start_daemon(NULL);
 
 	int fd = host(open(pid_path(), O_RDONLY | O_CLOEXEC));
 
-	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
-	ck_assert_int_eq(atoi(text), fx.d.pid);
+	pid = read_pid(fd);
+	ck_assert_int_eq(pid, fx.d.pid);
 	ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), -1);
 	ck_assert_int_eq(errno, EWOULDBLOCK);
 	/* as a launcher may do */
-	kill(atoi(text), SIGTERM);
+	kill(pid, SIGTERM);
 	ck_assert_int_eq(daemon_wait(&fx.d, wait_scaled(5000)), 1);
 	ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
 	close(fd);
 	daemon_discard(&fx.d);
 }
 END_TEST
-
-static int pid_in_file(void)
-{
-	char text[32] = "";
-	int fd = host(open(pid_path(), O_RDONLY | O_CLOEXEC));
-
-	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
-	close(fd);
-	return atoi(text);
-}
 
 START_TEST(daemonize_returns_when_the_socket_is_there)
 {
@@ -474,7 +472,11 @@ START_TEST(daemonize_returns_when_the_socket_is_there)
 	ok(daemon_prepare(&fx.d));
 	ok(daemon_spawn(&fx.d, &o));
 	ck_assert_int_eq(ok(daemon_wait(&fx.d, wait_scaled(5000))), 0);
-	pid = pid_in_file();
+
+	int fd = host(open(pid_path(), O_RDONLY | O_CLOEXEC));
+
+	pid = read_pid(fd);
+	close(fd);
 	ck_assert_int_ne(pid, fx.d.pid);
 	ck_assert_int_eq(getsid(pid), pid);
 	func_connect(NULL);

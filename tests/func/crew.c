@@ -52,8 +52,7 @@ static void send_open(int i)
 	in->flags = O_RDWR;
 	call_header(c)->unique = 1000 + i;
 	call_room(c, sizeof(struct fuse_open_out));
-	ok(call_submit(c, g->ring, g->layout));
-	ring_kick(g->ring);
+	ok(guest_send(g, c));
 }
 
 static uint64_t take_reply(int i)
@@ -116,8 +115,7 @@ START_TEST(a_pool_ends_somewhere)
 
 	call_arg(c, sizeof(struct fuse_getattr_in));
 	call_room(c, sizeof(struct fuse_attr_out));
-	ok(call_submit(c, fx.g.ring, fx.g.layout));
-	ring_kick(fx.g.ring);
+	ok(guest_send(&fx.g, c));
 	ck_assert_int_lt(ring_wait(fx.g.ring, &done, 300), 0);
 	host(fcntl(waiting[0].lease, F_SETLEASE, F_UNLCK));
 	/* In any order. */

@@ -75,14 +75,20 @@ int guest_wait_for(struct guest *g, struct call *c)
 	}
 }
 
+int guest_send(struct guest *g, struct call *c)
+{
+	int r = call_submit(c, g->ring, g->layout);
+
+	if (r >= 0)
+		ring_kick(g->ring);
+	return r;
+}
+
 int guest_call(struct guest *g)
 {
-	int r = call_submit(&g->call, g->ring, g->layout);
+	int r = guest_send(g, &g->call);
 
-	if (r < 0)
-		return r;
-	ring_kick(g->ring);
-	return guest_wait_for(g, &g->call);
+	return r < 0 ? r : guest_wait_for(g, &g->call);
 }
 
 int guest_init_raw(struct guest *g, const struct fuse_init_in *in, size_t in_len,

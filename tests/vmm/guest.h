@@ -55,6 +55,8 @@ void guest_detach(struct guest *g);
 struct call *guest_begin(struct guest *g, uint32_t opcode, uint64_t nodeid);
 /* guest_begin_on() - the same in another call, to have several in flight */
 struct call *guest_begin_on(struct guest *g, struct call *c, uint32_t opcode, uint64_t nodeid);
+/* guest_send() - submit and kick, and do not wait: guest_wait_for(); the chain's head, or -errno */
+int guest_send(struct guest *g, struct call *c);
 /* guest_call() - submit g->call, kick, wait, check; the reply's error */
 int guest_call(struct guest *g);
 /* guest_wait_for() - take completions until c's; its error */

@@ -47,11 +47,7 @@ int guest_setlkw(struct guest *g, const struct guest_lock *l)
 
 int guest_setlkw_send(struct guest *g, struct call *c, const struct guest_lock *l)
 {
-	int r = call_submit(begin(g, c, FUSE_SETLKW, l), g->ring, g->layout);
-
-	if (r == 0)
-		ring_kick(g->ring);
-	return r;
+	return guest_send(g, begin(g, c, FUSE_SETLKW, l));
 }
 
 int guest_flush_owner(struct guest *g, uint64_t node, uint64_t fh, uint64_t owner)
