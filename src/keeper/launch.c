@@ -24,7 +24,7 @@
  */
 #define FOLLOW_MS 300
 /* From a signal on, if the keeper does not even say anything. */
-#define SILENT_MS 4900
+#define SILENT_MS 4700
 
 struct launch {
 	pid_t keeper;

@@ -538,8 +538,10 @@ START_TEST(stopped_processes_do_not_hold_up_the_end)
 	host(kill(pids[KEEPER], SIGSTOP));
 	start = wait_now_ms();
 	daemon_kill(&fx.d, SIGTERM);
-	ck_assert_int_eq(daemon_wait(&fx.d, wait_scaled(6000)), 1);
-	ck_assert_int_le(wait_now_ms() - start, wait_scaled(5000));
+	/* Below 5 s, and a crowded machine's share. If they waited for each other
+	 * one after the other, it would be more than 9 s. */
+	ck_assert_int_eq(daemon_wait(&fx.d, wait_scaled(10000)), 1);
+	ck_assert_int_le(wait_now_ms() - start, wait_scaled(7000));
 	ck_assert(access(fx.d.socket, F_OK) < 0);
 	func_hang_up();
 	daemon_discard(&fx.d);
