@@ -183,6 +183,22 @@ void *slots_get(struct slots *s, uint64_t id)
 	return NULL;
 }
 
+void *slots_peek(const struct slots *s, uint32_t id_low)
+{
+	uint32_t index = id_low & (SLOTS_MAX - 1);
+	struct slot_head *head = slots_at(s, index);
+	uint64_t commit;
+
+	if (index / SLOTS_SHARDS >=
+	    atomic_load_explicit(&s->shard[index % SLOTS_SHARDS].used,
+				 memory_order_acquire))
+		return NULL;
+	commit = atomic_load_explicit(&head->commit, memory_order_relaxed);
+	if (state_of(commit) != SLOT_LIVE || (uint32_t)slots_id(s, head) != id_low)
+		return NULL;
+	return head;
+}
+
 void slots_pin(struct slots *s, void *record)
 {
 	atomic_fetch_add(&private_of(s, record)->pins, 1);

@@ -112,6 +112,12 @@ uint64_t slots_commit(struct slots *s, void *record);
 /* The LIVE record with this id, pinned; or NULL. Any thread, no lock. */
 void *slots_get(struct slots *s, uint64_t id);
 
+/*
+ * The LIVE record whose id has this lower half, or NULL; not pinned, and without
+ * the shard's lock the answer is a guess. Any thread.
+ */
+void *slots_peek(const struct slots *s, uint32_t id_low);
+
 /* Pins a record that the caller knows to be LIVE, since it holds the lock. */
 void slots_pin(struct slots *s, void *record);
 

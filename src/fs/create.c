@@ -106,6 +106,6 @@ int create_reply(struct fs *fs, struct request *rq, const char *name)
 	r = lookup_fd(fs, &rq->node, &fd, rq->tally, &entry);
 	if (r < 0)
 		return r;
-	lookup_made(fs, &rq->node, name);
+	lookup_made(fs, &rq->node, name, entry.nodeid);
 	return lookup_reply(fs, rq, &entry);
 }

@@ -8,22 +8,22 @@
 /* syscalls: mmap */
 int hints_init(struct hints *h)
 {
-	void *p = mmap(NULL, HINTS_MAX * sizeof(*h->tag),
+	void *p = mmap(NULL, HINTS_MAX * sizeof(*h->place),
 		       PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
-	h->tag = p;
+	h->place = p;
 	return 0;
 }
 
 /* syscalls: munmap */
 void hints_destroy(struct hints *h)
 {
-	if (h->tag)
-		munmap(h->tag, HINTS_MAX * sizeof(*h->tag));
-	h->tag = NULL;
+	if (h->place)
+		munmap(h->place, HINTS_MAX * sizeof(*h->place));
+	h->place = NULL;
 }
 
 /* Multiply and fold, eight bytes at a time. */
@@ -50,22 +50,32 @@ struct hint hint_of(uint64_t dir, const char *name)
 			      (uint32_t)(h >> 32) | 1U };
 }
 
-bool hints_know(const struct hints *h, struct hint hint)
+static uint64_t at(const struct hints *h, struct hint hint)
 {
-	return atomic_load_explicit(&h->tag[hint.index],
-				    memory_order_relaxed) == hint.tag;
+	return atomic_load_explicit(&h->place[hint.index],
+				    memory_order_relaxed);
 }
 
-void hints_add(struct hints *h, struct hint hint)
+uint32_t hints_find(const struct hints *h, struct hint hint)
 {
-	if (!hints_know(h, hint))
-		atomic_store_explicit(&h->tag[hint.index], hint.tag,
+	uint64_t x = at(h, hint);
+
+	return x >> 32 == hint.tag ? (uint32_t)x : 0;
+}
+
+void hints_note(struct hints *h, struct hint hint, uint32_t node)
+{
+	uint64_t x = (uint64_t)hint.tag << 32 | node;
+
+	/* Mostly it is there: no other CPU loses the line. */
+	if (at(h, hint) != x)
+		atomic_store_explicit(&h->place[hint.index], x,
 				      memory_order_relaxed);
 }
 
 void hints_drop(struct hints *h, struct hint hint)
 {
-	if (hints_know(h, hint))
-		atomic_store_explicit(&h->tag[hint.index], 0,
+	if (at(h, hint) >> 32 == hint.tag)
+		atomic_store_explicit(&h->place[hint.index], 0,
 				      memory_order_relaxed);
 }

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guesses which names the guest knows already.
+ * Guesses which node a name stands for.
  *
  * A LOOKUP of a name whose file is a node takes one system call (statx by name,
- * and the numbers are found in the node table); of any other it takes two, and
+ * and the numbers are compared with the node's); of any other it takes two, and
  * the first must not be the statx. So this remembers names that were found: one
- * tag for each hash of directory and name, overwritten by whoever comes next. A
- * wrong guess costs a call, never an answer.
+ * tag for each hash of directory and name, with the lower half of the node's
+ * number (base/slots.h), overwritten by whoever comes next. Nothing is taken out
+ * when the guest forgets: the number is no node's any more then. A wrong guess
+ * costs a call, never an answer.
  */
 #ifndef FS_HINTS_H
 #define FS_HINTS_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
-#define HINTS_MAX (1U << 17) /* 512 KiB, touched as names come */
+#define HINTS_MAX (1U << 17) /* 1 MiB, touched as names come */
 
 struct hints {
-	_Atomic uint32_t *tag;
+	_Atomic uint64_t *place; /* tag << 32 | lower half of a node's number */
 };
 
 /* A name's place in the table and what is there if it is known. */
@@ -32,9 +33,9 @@ void hints_destroy(struct hints *h);
 /* @dir is the directory's number, @name without a slash. */
 struct hint hint_of(uint64_t dir, const char *name);
 
-/* Any thread, no lock. */
-bool hints_know(const struct hints *h, struct hint hint);
-void hints_add(struct hints *h, struct hint hint);
+/* What was noted with the name, or 0. Any thread, no lock, as of the others. */
+uint32_t hints_find(const struct hints *h, struct hint hint);
+void hints_note(struct hints *h, struct hint hint, uint32_t node);
 void hints_drop(struct hints *h, struct hint hint);
 
 #endif

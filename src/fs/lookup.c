@@ -110,15 +110,16 @@ static struct hint hint_for(const struct fs *fs, const struct node_pin *dir,
 	return hint_of(slots_id(&fs->nodes.slots, dir->node), name);
 }
 
-void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name)
+void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name,
+		 uint64_t nodeid)
 {
-	hints_add(&fs->hints, hint_for(fs, dir, name));
+	hints_note(&fs->hints, hint_for(fs, dir, name), (uint32_t)nodeid);
 }
 
-/* 1 if the guest knew the file already, 0 if it has to be opened to tell.
- * syscalls: statx */
+/* 1 if the file is a node that the guest holds, 0 if it has to be opened to tell.
+ * @guess is probably the one. syscalls: statx */
 static int lookup_known(struct fs *fs, const struct node_pin *dir,
-			const char *name, struct tally *tally,
+			const char *name, uint32_t guess, struct tally *tally,
 			struct fuse_entry_out *ret)
 {
 	struct statx stx;
@@ -127,7 +128,7 @@ static int lookup_known(struct fs *fs, const struct node_pin *dir,
 	if (statx(dir->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
 		  STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
 		return -errno;
-	if (!node_meet(&fs->nodes, &stx, tally, &nodeid))
+	if (!node_meet(&fs->nodes, &stx, guess, tally, &nodeid))
 		return 0;
 	fill(fs, dir, &stx, nodeid, ret);
 	return 1;
@@ -138,10 +139,11 @@ static int lookup_name(struct fs *fs, const struct node_pin *dir,
 		       struct fuse_entry_out *ret)
 {
 	struct hint hint = hint_for(fs, dir, name);
+	uint32_t guess = hints_find(&fs->hints, hint);
 	int r = 0, fd;
 
-	if (hints_know(&fs->hints, hint))
-		r = lookup_known(fs, dir, name, tally, ret);
+	if (node_may_be(&fs->nodes, guess))
+		r = lookup_known(fs, dir, name, guess, tally, ret);
 	if (r == 0) {
 		fd = fd_open_for_guest(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
 		r = fd < 0 ? fd : lookup_fd(fs, dir, &fd, tally, ret);
@@ -149,7 +151,7 @@ static int lookup_name(struct fs *fs, const struct node_pin *dir,
 	if (r < 0)
 		hints_drop(&fs->hints, hint);
 	else
-		hints_add(&fs->hints, hint);
+		hints_note(&fs->hints, hint, (uint32_t)ret->nodeid);
 	return r < 0 ? r : 0;
 }
 

@@ -21,9 +21,9 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 int lookup_fd(struct fs *fs, const struct node_pin *dir, int *path_fd,
 	      struct tally *tally, struct fuse_entry_out *ret);
 
-/* @name has been made in @dir, and the guest knows it: its next lookup is that of
- * a known name. */
-void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name);
+/* @name in @dir is the guest's node now: its next lookup is that of a known name. */
+void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name,
+		 uint64_t nodeid);
 
 /* Takes back what the last lookup of a request gave, when its reply does not
  * reach the guest. */

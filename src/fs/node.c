@@ -353,6 +353,13 @@ int node_enter(struct node_table *t, const struct node_pin *dir,
 	return node_enter_for(t, dir, stx, fd, NULL, ret_nodeid);
 }
 
+bool node_has_key(const struct node *n, const struct statx *stx)
+{
+	struct key k = key_from(stx);
+
+	return key_equal(&k, n);
+}
+
 struct node *node_find(struct node_table *t, const struct statx *stx)
 {
 	struct key k = key_from(stx);

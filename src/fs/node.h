@@ -139,9 +139,16 @@ void node_unlook(struct node_table *t, struct tally *tally);
 /*
  * The same by numbers alone, for a file that was just seen but is not open here:
  * true if they are those of a node that the guest holds and are known to be its.
+ * @guess, the lower half of a node's number, is looked at first.
  */
-bool node_meet(struct node_table *t, const struct statx *stx,
+bool node_meet(struct node_table *t, const struct statx *stx, uint32_t guess,
 	       struct tally *tally, uint64_t *ret_nodeid);
+
+/* Whether there is a node whose number has this lower half. */
+static inline bool node_may_be(const struct node_table *t, uint32_t guess)
+{
+	return guess != 0 && slots_peek(&t->slots, guess) != NULL;
+}
 
 /* The size that the guest's file was last seen to have; UINT64_MAX if there is
  * no such node. node_saw_size() tells of a new one. */
@@ -200,6 +207,9 @@ void node_raise(struct node_table *t, struct node *n, struct tally *tally);
 void node_table_chain(struct node_table *t, struct node *n);
 /* Takes over what a worker that died has left. */
 void node_table_attach(struct node_table *t);
+
+/* Whether a node's key is the one in @stx. */
+bool node_has_key(const struct node *n, const struct statx *stx);
 
 /* The LIVE node with the numbers in @stx, pinned, or NULL. */
 struct node *node_find(struct node_table *t, const struct statx *stx);

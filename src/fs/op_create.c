@@ -77,7 +77,7 @@ static int create_new(struct fs *fs, struct request *rq,
 		(void)unlinkat(rq->node.fd, rq->name[0], 0);
 		return r;
 	}
-	lookup_made(fs, &rq->node, rq->name[0]);
+	lookup_made(fs, &rq->node, rq->name[0], ret->nodeid);
 	*ret_fd = fd_take(&fd);
 	return 0;
 }

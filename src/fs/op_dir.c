@@ -3,9 +3,11 @@
  * OPENDIR, READDIR, READDIRPLUS.
  *
  * The guest reads a directory in pieces, each from a cookie that the host's
- * file system has given for the entry before. The descriptor stands where the
- * last piece ended, so that a guest that reads on in order costs one
- * getdents64(2) a piece; what was read but found no room is read again.
+ * file system has given for the entry before. The host is asked for more than a
+ * piece, and the rest waits in the request (`ahead`), which its thread uses again:
+ * a guest that reads on in order is mostly answered without a getdents64(2), and
+ * without a seek. As in the C library, what is read ahead shows a directory as it
+ * was a moment ago, which POSIX allows until the guest begins again at its start.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -53,10 +55,10 @@ int op_opendir(struct fs *fs, struct request *rq)
 	return -ERANGE;
 }
 
-/* As many bytes of host entries as probably fill the room, and no more: what
- * is left over has to be read again. The host's entries are a little smaller
- * than FUSE's, those of READDIRPLUS five times as large. */
-static size_t getdents_size(size_t room, bool plus)
+/* As many bytes of host entries as probably fill the room: after a seek it is
+ * not known that the guest goes on from there. The host's entries are a little
+ * smaller than FUSE's, those of READDIRPLUS five times as large. */
+static size_t seek_size(size_t room, bool plus)
 {
 	size_t want = plus ? room / 5 : room * 7 / 8;
 
@@ -65,25 +67,77 @@ static size_t getdents_size(size_t room, bool plus)
 	return min_size(want, REQUEST_DIRENTS_MAX);
 }
 
-/* Dir lock held. syscalls: lseek getdents64 */
-static long read_entries(const struct fs *fs, struct request *rq,
-			 uint64_t cookie, size_t size)
+/* Where the directory's descriptor stands after what was read. */
+static off_t end_of(const struct request *rq, off_t start, size_t n)
+{
+	const char *p = rq->ahead.bytes, *end = p + n;
+
+	while (p < end) {
+		const struct linux_dirent64 *d = (const void *)p;
+
+		start = (off_t)d->d_off;
+		p += d->d_reclen;
+	}
+	return start;
+}
+
+/* Entries from the cookie on into rq->ahead.bytes: how many bytes, 0 at the end,
+ * or -errno. Dir lock held. syscalls: lseek getdents64 */
+static long read_host(struct request *rq, off_t cookie, bool plus)
 {
 	struct handle *h = rq->file.handle;
+	size_t size = REQUEST_DIRENTS_MAX;
+	bool moved = h->dir_pos != cookie;
+	long n;
+
+	h->dir_pos = -1;
+	if (moved) {
+		if (lseek(rq->file.fd, cookie, SEEK_SET) < 0)
+			return -errno;
+		size = seek_size(reply_room(rq), plus);
+	}
+	n = syscall(SYS_getdents64, rq->file.fd, rq->ahead.bytes, size);
+	if (n < 0)
+		return -errno;
+	h->dir_pos = end_of(rq, cookie, (size_t)n);
+	return n;
+}
+
+static long read_entries(const struct fs *fs, struct request *rq,
+			 uint64_t cookie, bool plus)
+{
+	pthread_mutex_t *lock;
 	long n;
 
 	if (cookie > INT64_MAX)
 		return -EINVAL;
 	if (single_is_root(fs, &rq->node))
-		return single_entries(fs, cookie, rq->scratch.dirents, size);
-	if (h->dir_pos != (off_t)cookie) {
-		h->dir_pos = -1;
-		if (lseek(rq->file.fd, (off_t)cookie, SEEK_SET) < 0)
-			return -errno;
-	}
-	h->dir_pos = -1;
-	n = syscall(SYS_getdents64, rq->file.fd, rq->scratch.dirents, size);
-	return n < 0 ? -errno : n;
+		return single_entries(fs, cookie, rq->ahead.bytes,
+				      REQUEST_DIRENTS_MAX);
+	lock = handle_dir_lock(&rq->file);
+	pthread_mutex_lock(lock);
+	n = read_host(rq, (off_t)cookie, plus);
+	pthread_mutex_unlock(lock);
+	return n;
+}
+
+/* Entries from the cookie on in rq->ahead: 1, 0 at the end, or -errno. */
+static int have_entries(const struct fs *fs, struct request *rq, bool plus)
+{
+	uint64_t fh = rq->arg.read.fh, cookie = rq->arg.read.offset;
+	long n;
+
+	if (cookie != 0 && rq->ahead.fh == fh && rq->ahead.cookie == cookie)
+		return 1;
+	rq->ahead.fh = 0;
+	n = read_entries(fs, rq, cookie, plus);
+	if (n <= 0)
+		return (int)n;
+	rq->ahead.fh = fh;
+	rq->ahead.cookie = cookie;
+	rq->ahead.at = 0;
+	rq->ahead.end = (uint32_t)n;
+	return 1;
 }
 
 static size_t padded(size_t namelen)
@@ -154,51 +208,36 @@ static bool put_entry(struct fs *fs, struct request *rq,
 
 static int read_dir(struct fs *fs, struct request *rq, bool plus)
 {
-	struct handle *h = rq->file.handle;
-	uint64_t cookie = rq->arg.read.offset;
-	const char *at = rq->scratch.dirents;
-	bool room = true;
-	long n;
+	bool some = false;
+	int r;
 
 	/* The size is what the guest wants at most, not only what it has room
 	 * for. */
 	iobuf_limit(&rq->out, rq->arg.read.size);
-	n = read_entries(fs, rq, cookie, getdents_size(reply_room(rq), plus));
-	if (n <= 0)
-		return (int)n;
-	while (n > 0 && room) {
-		const struct linux_dirent64 *d = (const void *)at;
+	r = have_entries(fs, rq, plus);
+	if (r <= 0)
+		return r;
+	while (rq->ahead.at < rq->ahead.end) {
+		const struct linux_dirent64 *d =
+			(const void *)&rq->ahead.bytes[rq->ahead.at];
 
-		room = put_entry(fs, rq, d, plus);
-		if (!room)
-			break;
-		cookie = (uint64_t)d->d_off;
-		at += d->d_reclen;
-		n -= d->d_reclen;
+		/* Not even one: the end would look like this to the guest. */
+		if (!put_entry(fs, rq, d, plus))
+			return some ? 0 : -EINVAL;
+		some = true;
+		rq->ahead.cookie = (uint64_t)d->d_off;
+		rq->ahead.at += d->d_reclen;
 	}
-	if (room)
-		h->dir_pos = (off_t)cookie;
-	/* Not even one: the end would look like this to the guest. */
-	return cookie == rq->arg.read.offset && !room ? -EINVAL : 0;
-}
-
-static int read_dir_locked(struct fs *fs, struct request *rq, bool plus)
-{
-	pthread_mutex_t *lock = handle_dir_lock(&rq->file);
-	int r;
-
-	pthread_mutex_lock(lock);
-	r = read_dir(fs, rq, plus);
-	pthread_mutex_unlock(lock);
-	return r;
+	rq->ahead.fh = 0;
+	return 0;
 }
 
 int op_readdir(struct fs *fs, struct request *rq)
 {
-	return read_dir_locked(fs, rq, false);
+	return read_dir(fs, rq, false);
 }
 
 int op_readdirplus(struct fs *fs, struct request *rq)
 {
-	return read_dir_locked(fs, rq, true);
+	return read_dir(fs, rq, true);
 }

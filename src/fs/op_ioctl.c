@@ -62,7 +62,7 @@ static int set(struct fs *fs, struct request *rq, int fd, unsigned long cmd,
 /* The guest's kernel sends salt and signature behind the structure. */
 static int enable_verity(struct fs *fs, struct request *rq, int fd)
 {
-	char salt[VERITY_SALT_MAX], *signature = rq->scratch.dirents;
+	char salt[VERITY_SALT_MAX], *signature = rq->scratch.xattr.value;
 	struct fsverity_enable_arg arg;
 
 	if (fs->readonly)

@@ -19,8 +19,8 @@
 
 #include "base/arena.h"
 
-/* One READDIRPLUS gives no more: it reads 64 KiB of entries of 24 bytes. */
-#define TALLY_NODES_MAX 2736U
+/* One READDIRPLUS gives no more: it reads 32 KiB of entries of 24 bytes. */
+#define TALLY_NODES_MAX 1366U
 
 struct tally {
 	uint64_t order; /* of the request: tally_order() */

@@ -395,6 +395,43 @@ START_TEST(readdirplus_counts_one_lookup_for_each_entry)
 }
 END_TEST
 
+/* What the daemon has read ahead may be gone by now: a name then, and no node. */
+START_TEST(readdirplus_of_what_has_gone_gives_no_node)
+{
+	uint64_t offset = 0, d, fh;
+	int entries = 0, nodes = 0;
+
+	func_start_with(plus, NULL);
+	host(mkdir(host_path("d"), 0755));
+	fill("d", 60);
+	d = func_node("d");
+	fh = open_dir(d);
+	for (int piece = 0;; piece++) {
+		size_t len = ok(guest_readdirplus(&fx.g, d, fh, offset, buf, 1024)), at = 0;
+		const struct fuse_direntplus *e;
+
+		if (!len)
+			break;
+		while ((e = guest_direntplus(buf, len, &at))) {
+			offset = e->dirent.off;
+			entries += e->dirent.name[0] != '.';
+			nodes += e->entry_out.nodeid != 0;
+			ck_assert(piece == 0 || e->entry_out.nodeid == 0);
+		}
+		for (int i = 0; piece == 0 && i < 60; i++) {
+			char name[16];
+
+			snprintf(name, sizeof(name), "d/f%d", i);
+			host(unlink(host_path(name)));
+		}
+	}
+	ck_assert_int_gt(nodes, 0);
+	ck_assert_int_lt(nodes, 20);
+	ck_assert_int_le(entries, 60);
+	func_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	func_init("dir", argc, argv);
@@ -411,5 +448,6 @@ int main(int argc, char **argv)
 	func_test(removed_directory_reads_as_empty);
 	func_test(readdirplus_gives_nodes_and_attributes);
 	func_test(readdirplus_counts_one_lookup_for_each_entry);
+	func_test(readdirplus_of_what_has_gone_gives_no_node);
 	return func_done();
 }

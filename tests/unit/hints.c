@@ -29,18 +29,21 @@ START_TEST(names_are_known_until_dropped)
 					     "123456789", "a longer name",
 					     "a longer namf" };
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
 		struct hint h = hint_of(7, names[i]);
 
-		must(!hints_know(&hints, h));
-		hints_add(&hints, h);
-		must(hints_know(&hints, h));
-		must(!hints_know(&hints, hint_of(8, names[i])));
+		ck_assert_uint_eq(hints_find(&hints, h), 0);
+		hints_note(&hints, h, 40 + i);
+		ck_assert_uint_eq(hints_find(&hints, h), 40 + i);
+		ck_assert_uint_eq(hints_find(&hints, hint_of(8, names[i])), 0);
+		hints_note(&hints, h, 50 + i);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		must(hints_know(&hints, hint_of(7, names[i])));
-		hints_drop(&hints, hint_of(7, names[i]));
-		must(!hints_know(&hints, hint_of(7, names[i])));
+	for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct hint h = hint_of(7, names[i]);
+
+		ck_assert_uint_eq(hints_find(&hints, h), 50 + i);
+		hints_drop(&hints, h);
+		ck_assert_uint_eq(hints_find(&hints, h), 0);
 	}
 }
 END_TEST
@@ -51,11 +54,11 @@ START_TEST(places_are_shared)
 	struct hint a = hint_of(1, "a"), b = a;
 
 	b.tag = a.tag + 2;
-	hints_add(&hints, a);
-	hints_add(&hints, b);
-	must(!hints_know(&hints, a));
+	hints_note(&hints, a, 3);
+	hints_note(&hints, b, 4);
+	ck_assert_uint_eq(hints_find(&hints, a), 0);
 	hints_drop(&hints, a);
-	must(hints_know(&hints, b));
+	ck_assert_uint_eq(hints_find(&hints, b), 4);
 }
 END_TEST
 
@@ -67,11 +70,11 @@ START_TEST(names_are_spread)
 
 	for (unsigned int i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "file%u", i);
-		hints_add(&hints, hint_of(i % 100, name));
+		hints_note(&hints, hint_of(i % 100, name), i + 1);
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "file%u", i);
-		known += hints_know(&hints, hint_of(i % 100, name));
+		known += hints_find(&hints, hint_of(i % 100, name)) == i + 1;
 	}
 	ck_assert_uint_ge(known, n / 100 * 90);
 }

@@ -31,6 +31,7 @@ static unsigned int calls;
 COUNTED(int, statx, (int d, const char *p, int f, unsigned int m,
 		     struct statx *s), (d, p, f, m, s))
 COUNTED(int, close, (int fd), (fd))
+COUNTED(off_t, lseek64, (int fd, off_t o, int w), (fd, o, w))
 COUNTED(int, unlinkat, (int d, const char *p, int f), (d, p, f))
 COUNTED(int, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
 COUNTED(int, renameat, (int a, const char *p, int b, const char *q),
@@ -68,6 +69,22 @@ int __wrap_fcntl64(int fd, int cmd, ...)
 	va_end(ap);
 	calls++;
 	return __real_fcntl64(fd, cmd, arg);
+}
+
+/* getdents64(2) */
+long __real_syscall(long no, ...);
+long __wrap_syscall(long no, ...);
+long __wrap_syscall(long no, ...)
+{
+	va_list ap;
+	long arg[3];
+
+	va_start(ap, no);
+	for (int i = 0; i < 3; i++)
+		arg[i] = va_arg(ap, long);
+	va_end(ap);
+	calls++;
+	return __real_syscall(no, arg[0], arg[1], arg[2]);
 }
 
 /* One op and the calls that it makes. */
@@ -135,10 +152,24 @@ START_TEST(lookup)
 	expect(client_lookup(&c, ROOT, "f", &again), 1); /* statx */
 	ck_assert_uint_eq(id, again);
 	client_forget(&c, id, 2);
-	/* Its name is known, and the file is not: one wrong guess. */
-	expect(client_lookup(&c, ROOT, "f", &id), 3);
+	/* Its name is known, but not as a node of the guest's. */
+	expect(client_lookup(&c, ROOT, "f", &id), 2);
 	expect(client_lookup(&c, ROOT, "f", &id), 1);
 	client_forget(&c, id, 2);
+}
+END_TEST
+
+/* The node that a name stood for was forgotten, and its slot is another file's. */
+START_TEST(lookup_of_a_name_that_was_forgotten)
+{
+	uint64_t id;
+
+	unit_write_file("f", "x", 1);
+	unit_write_file("g", "x", 1);
+	for (int i = 0; i < 64; i++) {
+		expect(client_lookup(&c, ROOT, i % 2 ? "f" : "g", &id), 2);
+		client_forget(&c, id, 1);
+	}
 }
 END_TEST
 
@@ -222,6 +253,62 @@ START_TEST(names)
 }
 END_TEST
 
+/* One READDIR of a piece, and the calls that it makes; moves the cookie on. False
+ * at the end. */
+static bool read_piece(uint64_t id, uint64_t fh, uint64_t *cookie,
+		       unsigned int n)
+{
+	struct fuse_read_in in = { .fh = fh, .offset = *cookie, .size = 512 };
+	const struct fuse_dirent *d;
+	struct call k;
+
+	call_begin(&k, FUSE_READDIR, id);
+	call_put(&k, &in, sizeof(in));
+	expect(call_serve(&c, &k), n);
+	for (size_t at = 0; at < k.body_len; at += FUSE_DIRENT_SIZE(d)) {
+		d = (const void *)((const char *)call_body(&k) + at);
+		*cookie = d->off;
+	}
+	return k.body_len > 0;
+}
+
+START_TEST(directory)
+{
+	uint64_t id, fh, other, cookie = 0, first, at = 0;
+	unsigned int pieces = 1;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s/d", unit_dir);
+	must(mkdir(name, 0755) == 0);
+	ck_ok(client_lookup(&c, ROOT, "d", &id));
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "d/f%03d", i);
+		unit_write_file(name, "", 0);
+	}
+	expect(client_opendir(&c, id, &fh), 1);
+	must(read_piece(id, fh, &cookie, 1));
+	first = cookie;
+	for (; pieces < 8; pieces++)
+		must(read_piece(id, fh, &cookie, 0));
+	/* Another handle, and what was read ahead is gone: sought, and read. */
+	expect(client_opendir(&c, id, &other), 1);
+	must(read_piece(id, other, &at, 1));
+	must(read_piece(id, fh, &cookie, 2));
+	must(read_piece(id, fh, &cookie, 0));
+	must(read_piece(id, fh, &first, 2));
+	/* From the start it is read again, and to the end. */
+	cookie = 0;
+	must(read_piece(id, fh, &cookie, 2));
+	ck_ok(client_releasedir(&c, fh));
+	ck_ok(client_opendir(&c, id, &fh));
+	cookie = 0;
+	must(read_piece(id, fh, &cookie, 1));
+	for (pieces = 1; pieces < 13; pieces++)
+		must(read_piece(id, fh, &cookie, 0));
+	must(!read_piece(id, fh, &cookie, 1));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("op_calls");
@@ -231,8 +318,10 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, lookup);
 	tcase_add_test(tc, lookup_of_what_is_not_there);
+	tcase_add_test(tc, lookup_of_a_name_that_was_forgotten);
 	tcase_add_test(tc, lookup_of_a_name_that_was_moved);
 	tcase_add_test(tc, small_file);
 	tcase_add_test(tc, names);
+	tcase_add_test(tc, directory);
 	return unit_run(s);
 }
