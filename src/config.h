@@ -51,6 +51,7 @@ struct config {
 	const char *shared_dir;
 	const char *socket_path;
 	const char *socket_group;
+	const char *control_socket; /* NULL: none */
 	const char *tag;
 	int listen_fd; /* --fd; -1: none */
 	enum cache_mode cache;
@@ -83,6 +84,7 @@ struct config {
 	enum log_level log_level;
 	bool use_syslog;
 	bool daemonize;
+	bool reconnect; /* serve one front-end after the other */
 	bool migration; /* an option was given that speaks of it */
 };
 

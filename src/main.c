@@ -66,7 +66,7 @@ static int serve(struct config *cfg, bool *ret_child)
 			return r < 0 ? STATUS_FAILED : status;
 	}
 	if (cfg->migration)
-		log_info("--migration-*: the state of a session cannot be moved to another host yet, and the VMM will refuse to");
+		log_lacking(LOG_LEVEL_INFO, "--migration-*: the state of a session cannot be moved to another host yet, and the VMM will refuse to");
 	root_fd = share_open(cfg->shared_dir);
 	if (root_fd < 0)
 		return STATUS_FAILED;

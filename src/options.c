@@ -59,7 +59,7 @@ static int set_shared_dir(struct options *o, struct value v)
 	return *v.text ? 0 : option_wrong(v, "the path of a directory is wanted");
 }
 
-static int set_socket_path(struct options *o, struct value v)
+static int set_path_of_socket(struct value v, const char **where)
 {
 	struct sockaddr_un un;
 
@@ -68,8 +68,18 @@ static int set_socket_path(struct options *o, struct value v)
 			  v.name, sizeof(un.sun_path) - 1, strlen(v.text));
 		return -EINVAL;
 	}
-	o->cfg.socket_path = v.text;
+	*where = v.text;
 	return 0;
+}
+
+static int set_socket_path(struct options *o, struct value v)
+{
+	return set_path_of_socket(v, &o->cfg.socket_path);
+}
+
+static int set_control_socket(struct options *o, struct value v)
+{
+	return set_path_of_socket(v, &o->cfg.control_socket);
 }
 
 static int set_fd(struct options *o, struct value v)
@@ -197,6 +207,7 @@ SWITCH(set_announce_submounts, announce_submounts, true)
 SWITCH(set_no_announce_submounts, announce_submounts, false)
 SWITCH(set_debug, log_level, LOG_LEVEL_DEBUG)
 SWITCH(set_syslog, use_syslog, true)
+SWITCH(set_reconnect, reconnect, true)
 
 /* Checked here, so that it is the option that is named when it is wrong. */
 static int set_xattrmap(struct options *o, struct value v)
@@ -283,18 +294,12 @@ static int set_restart(struct options *o, struct value v)
 
 static int set_log_level(struct options *o, struct value v)
 {
-	static const struct word levels[] = {
-		{ "off", LOG_LEVEL_OFF },     { "error", LOG_LEVEL_ERR },
-		{ "err", LOG_LEVEL_ERR },     { "warn", LOG_LEVEL_WARN },
-		{ "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },
-		{ "trace", LOG_LEVEL_TRACE },
-	};
-	int r = parse_word(v, levels, ARRAY_SIZE(levels),
-			   "off, error, warn, info, debug or trace is wanted");
+	int r = log_level_of(v.text);
 
-	if (r >= 0)
-		o->cfg.log_level = (enum log_level)r;
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return option_wrong(v, "off, error, warn, info, debug or trace is wanted");
+	o->cfg.log_level = (enum log_level)r;
+	return 0;
 }
 
 static int set_nothing(struct options *o, struct value v)

@@ -14,8 +14,12 @@
 
 #define LINE_MAX_LEN 1024
 
-enum log_level log_level_now = LOG_LEVEL_INFO;
+#define LACKING_MAX 8U
+
+_Atomic int log_level_now = LOG_LEVEL_INFO;
 static bool use_syslog;
+static char lacking[LACKING_MAX][256];
+static unsigned int n_lacking;
 
 static const struct {
 	const char *name;
@@ -31,10 +35,38 @@ static const struct {
 
 void log_init(enum log_level level, bool to_syslog)
 {
-	log_level_now = level;
+	log_set_level(level);
 	use_syslog = to_syslog;
 	if (to_syslog)
 		syslog_open();
+}
+
+void log_set_level(enum log_level level)
+{
+	atomic_store(&log_level_now, (int)level);
+}
+
+static const struct {
+	const char *name;
+	enum log_level level;
+} words[] = {
+	{ "off", LOG_LEVEL_OFF },     { "error", LOG_LEVEL_ERR },
+	{ "warn", LOG_LEVEL_WARN },   { "info", LOG_LEVEL_INFO },
+	{ "debug", LOG_LEVEL_DEBUG }, { "trace", LOG_LEVEL_TRACE },
+	{ "err", LOG_LEVEL_ERR }, /* an older spelling */
+};
+
+const char *log_level_name(enum log_level level)
+{
+	return words[level].name;
+}
+
+int log_level_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(words[i].name, name) == 0)
+			return (int)words[i].level;
+	return -EINVAL;
 }
 
 /* At debug level: "[2026-01-31 12:00:00.123456] [tid] ", UTC. */
@@ -62,7 +94,7 @@ static void log_vline(enum log_level level, const char *suffix,
 	int saved = errno, n;
 
 	if (!use_syslog) {
-		if (log_level_now >= LOG_LEVEL_DEBUG)
+		if (log_now() >= LOG_LEVEL_DEBUG)
 			len = prefix_debug(buf, sizeof(buf));
 		n = snprintf(buf + len, sizeof(buf) - len, "virtiofsd: %s%s",
 			     level == LOG_LEVEL_INFO ? "" : levels[level].name,
@@ -98,7 +130,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (level > log_level_now)
+	if (level > log_now())
 		return;
 	va_start(ap, fmt);
 	log_vline(level, NULL, fmt, ap);
@@ -109,10 +141,28 @@ int log_err(int err, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (LOG_LEVEL_ERR > log_level_now)
+	if (LOG_LEVEL_ERR > log_now())
 		return err;
 	va_start(ap, fmt);
 	log_vline(LOG_LEVEL_ERR, strerror(-err), fmt, ap);
 	va_end(ap);
 	return err;
+}
+
+void log_lacking(enum log_level level, const char *fmt, ...)
+{
+	char line[sizeof(lacking[0])];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	log_line(level, "%s", line);
+	if (n_lacking < LACKING_MAX)
+		memcpy(lacking[n_lacking++], line, sizeof(line));
+}
+
+const char *log_lacking_line(unsigned int i)
+{
+	return i < n_lacking ? lacking[i] : NULL;
 }

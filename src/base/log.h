@@ -8,6 +8,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/scope.h"
@@ -24,17 +25,38 @@ enum log_level {
 /* Set once, before the second thread. */
 void log_init(enum log_level level, bool to_syslog);
 
-/* The level in force: a thing to test before doing work only for the log. */
-extern enum log_level log_level_now;
+/* The level in force (enum log_level): a thing to test before doing work only for
+ * the log. */
+extern _Atomic int log_level_now;
+
+/* Another one, for this process. Any thread. */
+void log_set_level(enum log_level level);
+
+/* A level's name, and the level with a name, or -EINVAL. */
+const char *log_level_name(enum log_level level);
+int log_level_of(const char *name);
+
+/*
+ * Says at start, as a warning or for information, what was asked for or would be
+ * usual and is not to be had; kept for whoever asks. One thread alone.
+ */
+void log_lacking(enum log_level level, const char *fmt, ...) _printf_(2, 3);
+const char *log_lacking_line(unsigned int i); /* NULL: there are no more */
 
 void log_line(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 
 /* Logs "...: strerror(-err)" as an error and returns @err (a -errno). */
 int log_err(int err, const char *fmt, ...) _printf_(2, 3);
 
+static inline enum log_level log_now(void)
+{
+	return (enum log_level)atomic_load_explicit(&log_level_now,
+						    memory_order_relaxed);
+}
+
 #define log_at(level, ...)                                                     \
 	do {                                                                   \
-		if (__builtin_expect((level) <= log_level_now, 0))             \
+		if (__builtin_expect((level) <= log_now(), 0))                 \
 			log_line(level, __VA_ARGS__);                          \
 	} while (0)
 

@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/stats.h"
 #include "device/gate.h"
 #include "fs/request.h"
 #include "virtio/queue.h"
@@ -44,6 +45,7 @@ struct slot {
 	struct member *member;
 	struct chain chain;
 	struct request rq;
+	struct stats stats; /* of all that its member has served */
 	struct iovec iov[CHAIN_IOV_MAX];
 };
 
@@ -88,6 +90,9 @@ struct crew {
 	} memory; /* the leader's */
 	/* How long to look at an empty ring before sleeping, in ns; the leader's. */
 	uint64_t window;
+	/* The leader's: wake-ups by the guest, windows that were waited through,
+	 * and those in which something came. */
+	stats_counter kicks, polls, polls_paid;
 	/* The guest is to be told of what is on the used ring by now. */
 	atomic_bool tell_anyway;
 	_Atomic uint32_t stop;

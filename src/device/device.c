@@ -70,6 +70,20 @@ void device_set_poll(struct device *dev, unsigned int us)
 	dev->poll_max = (uint64_t)us * 1000;
 }
 
+uint64_t device_sum_stats(const struct crew *crew, struct stats_op *sum)
+{
+	uint64_t notified = 0;
+	struct member *m;
+
+	for_each_member(crew, m) {
+		for (unsigned int i = 0; i < STATS_OPS; i++)
+			if (stats_get(&m->slot->stats.op[i].count))
+				stats_sum(&sum[i], &m->slot->stats.op[i]);
+		notified += stats_get(&m->slot->stats.notified);
+	}
+	return notified;
+}
+
 struct tally *device_tally(struct device *dev, unsigned int index,
 			   unsigned int no)
 {
@@ -124,6 +138,7 @@ int device_destroy(struct device *dev)
 		return r;
 	memmap_clear(&dev->map);
 	dirty_clear(&dev->dirty);
+	trace_destroy(&dev->trace);
 	return 0;
 }
 
@@ -191,6 +206,8 @@ static void open_all(struct device *dev, const struct crew *except)
 {
 	struct crew *crew;
 
+	if (atomic_load(&dev->drained))
+		return;
 	for_each_crew(dev, crew) {
 		if (!crew->queue.mapped || crew == except)
 			continue;
@@ -292,6 +309,27 @@ void device_resume(struct device *dev)
 	open_all(dev, NULL);
 }
 
+void device_drain(struct device *dev, bool on)
+{
+	atomic_store(&dev->drain_wanted, on);
+	device_call_control(dev);
+}
+
+void device_obey_drain(struct device *dev)
+{
+	bool on = atomic_load(&dev->drain_wanted);
+
+	if (on == atomic_load(&dev->drained))
+		return;
+	if (on)
+		device_quiesce(dev);
+	atomic_store(&dev->drained, on);
+	if (!on)
+		device_resume(dev);
+	if (dev->on_drain)
+		dev->on_drain(dev->on_drain_ctx);
+}
+
 static int start_queue(struct device *dev, struct crew *crew)
 {
 	int r;
@@ -308,6 +346,8 @@ static int start_queue(struct device *dev, struct crew *crew)
 	log_debug("queue %u runs: %u descriptors from index %u",
 		  crew->queue.index, crew->queue.record->num,
 		  crew->queue.record->last_avail);
+	if (atomic_load(&dev->drained))
+		return 0;
 	gate_open(&crew->gate);
 	crew_wake(crew);
 	return 0;
@@ -364,6 +404,20 @@ void device_reset(struct device *dev)
 		rec->used_idx = 0;
 	}
 	session_end(dev->session);
+}
+
+void device_forget_front_end(struct device *dev)
+{
+	struct crew *crew;
+
+	device_reset(dev);
+	for_each_crew(dev, crew)
+		crew->memory = MEMORY_TRUSTED_SO_FAR;
+	memmap_clear(&dev->map);
+	dirty_clear(&dev->dirty);
+	dev->event_idx = false;
+	dev->dirty.enabled = false;
+	atomic_store(&dev->memory_in_doubt, false);
 }
 
 void device_end_session(struct device *dev)

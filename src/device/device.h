@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/trace.h"
 #include "device/crew.h"
 #include "device/watchdog.h"
 #include "fuse/session.h"
@@ -42,6 +43,13 @@ struct device {
 	atomic_uint n_threads; /* members that run */
 	uint64_t poll_max; /* the longest window of a crew, in ns; 0: none */
 	unsigned int n_tallies; /* taken, besides those of the first members */
+	struct trace trace;
+	/* All queues are to stand still, and do. */
+	atomic_bool drain_wanted, drained;
+	/* Called by the control thread when they do, and when they go on again.
+	 * NULL: nobody wants to know. */
+	void (*on_drain)(void *ctx);
+	void *on_drain_ctx;
 	bool event_idx; /* negotiated */
 	int control_fd; /* eventfd: the control thread is wanted */
 	int front_fd; /* the front-end's socket, borrowed; -1: none */
@@ -103,6 +111,18 @@ uint16_t device_stop_queue(struct device *dev, struct crew *crew);
 /* As the device was before any set-up: rings, session, in-flight requests. */
 void device_reset(struct device *dev);
 
+/*
+ * Has the control thread hold all queues still, whatever the front-end asks for
+ * meanwhile, until it is told that it may let them go on. Any thread.
+ */
+void device_drain(struct device *dev, bool on);
+
+/* Sees to what device_drain() has asked for. */
+void device_obey_drain(struct device *dev);
+
+/* The same, and nothing is left of the front-end and its memory either. */
+void device_forget_front_end(struct device *dev);
+
 /* Drops what the guest holds, as a DESTROY would. */
 void device_end_session(struct device *dev);
 
@@ -142,6 +162,12 @@ bool device_may_grow(const struct device *dev);
  * as many as it needs. Before the first queue.
  */
 void device_set_pool(struct device *dev, long n);
+
+/*
+ * Adds up what the members of a queue have served, op by op (STATS_OPS of them).
+ * Returns how often the guest was told. Any thread.
+ */
+uint64_t device_sum_stats(const struct crew *crew, struct stats_op *sum);
 
 /* How long an empty ring is looked at, at most, before its leader sleeps, in us.
  * Before the first queue. */

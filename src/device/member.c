@@ -58,8 +58,52 @@ static struct request *bind(struct member *m)
  */
 static void finish(struct member *m, int len)
 {
-	if (queue_push(&m->crew->queue, &m->slot->chain, (uint32_t)len))
-		queue_notify(&m->crew->queue);
+	if (queue_push(&m->crew->queue, &m->slot->chain, (uint32_t)len) &&
+	    queue_notify(&m->crew->queue))
+		stats_add(&m->slot->stats.notified, 1);
+}
+
+/* The clock, if the request that comes is to be timed; else 0. */
+static uint64_t start_time(struct member *m)
+{
+	return stats_take_turn(&m->slot->stats) ||
+			       trace_wanted(&m->crew->dev->trace) ?
+		       clock_ns() : 0;
+}
+
+static void trace_request(struct member *m, uint64_t ns, uint32_t len)
+{
+	struct trace_record *r;
+	uint64_t number;
+
+	r = trace_begin(&m->crew->dev->trace, &number);
+	r->when = clock_utc_ns();
+	r->ns = ns;
+	r->bytes_out = len;
+	r->queue = (uint16_t)m->crew->queue.index;
+	fuse_trace(&m->slot->rq, r);
+	trace_end(r, number);
+}
+
+/* Counts a request that was answered with @len bytes, or parked. */
+static void count(struct member *m, uint64_t start, int len)
+{
+	const struct request *rq = &m->slot->rq;
+	struct stats_op *op = stats_of(&m->slot->stats, rq->h.opcode);
+	uint64_t ns;
+
+	stats_add(&op->count, 1);
+	stats_add(&op->bytes_in, rq->h.len);
+	if (rq->error)
+		stats_add(&op->errors, 1);
+	if (len > 0)
+		stats_add(&op->bytes_out, (uint64_t)len);
+	if (!start || len == REQUEST_PARKED)
+		return;
+	ns = clock_ns() - start;
+	stats_time(op, ns);
+	if (trace_wanted(&m->crew->dev->trace))
+		trace_request(m, ns, len > 0 ? (uint32_t)len : 0);
 }
 
 static void finish_parked(struct member *m, uint64_t unique, int result)
@@ -77,7 +121,7 @@ static int serve_one(struct member *m)
 {
 	struct queue *q = &m->crew->queue;
 	struct chain *c = &m->slot->chain;
-	uint64_t unique;
+	uint64_t unique, start;
 	int r, result;
 
 	r = queue_pop_done(q, c, &unique, &result);
@@ -90,6 +134,7 @@ static int serve_one(struct member *m)
 		r = queue_pop(q, c);
 	if (r <= 0)
 		return r;
+	start = start_time(m);
 	r = fuse_serve(m->crew->dev->session, bind(m));
 	if (r == REQUEST_EXCLUSIVE) {
 		atomic_store(&m->exclusive, EXCLUSIVE_WAITS);
@@ -99,6 +144,7 @@ static int serve_one(struct member *m)
 	/* A parked one may have been completed by now. */
 	if (r != REQUEST_PARKED)
 		finish(m, r);
+	count(m, start, r);
 	return m->leads ? 1 : -ECANCELED;
 }
 
@@ -118,11 +164,14 @@ static bool poll_ring(struct crew *crew)
 
 	if (!crew->window)
 		return false;
+	stats_add(&crew->polls, 1);
 	start = now = clock_ns();
 	do {
 		for (int i = 0; i < POLL_LOOKS; i++) {
-			if (queue_has_more(&crew->queue))
+			if (queue_has_more(&crew->queue)) {
+				stats_add(&crew->polls_paid, 1);
 				return true;
+			}
 			cpu_relax();
 		}
 		if (gate_wanted(&crew->gate))
@@ -180,7 +229,7 @@ static void wait_exclusive(struct member *m)
 		futex_wait(&m->exclusive, EXCLUSIVE_WAITS, 0);
 	if (atomic_load(&m->exclusive) != EXCLUSIVE_DONE)
 		return;
-	queue_notify(&m->crew->queue);
+	(void)queue_notify(&m->crew->queue);
 	atomic_store(&m->exclusive, EXCLUSIVE_NONE);
 	futex_wake(&m->exclusive);
 }
@@ -218,6 +267,8 @@ static void sleep_until_kicked(struct crew *crew)
 
 	for (int i = 0; i < n; i++)
 		kicked |= ev[i].data.u32;
+	if (kicked)
+		stats_add(&crew->kicks, 1);
 	if (start && kicked)
 		learn_window(crew, clock_ns() - start);
 	if (crew->memory != MEMORY_CHECKED)
@@ -266,10 +317,12 @@ void member_run_exclusive(struct member *m)
 {
 	struct request *rq = &m->slot->rq;
 	struct crew *crew = m->crew;
+	int r;
 
 	rq->queue_size = device_request_queue_size(crew->dev);
-	queue_push(&crew->queue, &m->slot->chain,
-		   (uint32_t)fuse_serve_exclusive(crew->dev->session, rq));
+	r = fuse_serve_exclusive(crew->dev->session, rq);
+	queue_push(&crew->queue, &m->slot->chain, (uint32_t)r);
+	count(m, 0, r);
 	crew_wake(crew);
 	atomic_store(&m->exclusive, EXCLUSIVE_DONE);
 	futex_wake(&m->exclusive);

@@ -67,7 +67,7 @@ int cred_base_init(struct cred_base *base)
 		data[0].effective & (1U << CAP_SETUID) &&
 		data[0].effective & (1U << CAP_SETGID);
 	if (!base->may_change && base->uid != 0)
-		log_info("without the right to become other users: what the guest's root creates belongs to uid %u, and its other users cannot create anything",
+		log_lacking(LOG_LEVEL_INFO, "without the right to become other users: what the guest's root creates belongs to uid %u, and its other users cannot create anything",
 			 base->uid);
 	r = set_groups(0, NULL);
 	return r == -EPERM ? 0 : r;

@@ -150,6 +150,10 @@ static inline bool node_may_be(const struct node_table *t, uint32_t guess)
 	return guess != 0 && slots_peek(&t->slots, guess) != NULL;
 }
 
+/* Where a node lies, as the host's kernel says without looking at the disk, or "?"
+ * if it does not know: cut off at @size bytes. */
+void node_path(struct node_table *t, uint64_t nodeid, char *buf, size_t size);
+
 /* The size that the guest's file was last seen to have; UINT64_MAX if there is
  * no such node. node_saw_size() tells of a new one. */
 uint64_t node_size(struct node_table *t, uint64_t nodeid);

@@ -35,6 +35,7 @@
 
 #include "base/checked.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "fs/node.h"
 
 /* Steps of the clock's hand in one search. */
@@ -97,8 +98,14 @@ int node_fds_init(struct node_fds *f, enum handle_mode mode, int root_fd,
 	f->budget = LONG_MAX;
 	if (mode != HANDLES_NEVER)
 		r = probe(root_fd, ret_mount_fd);
+	if (r < 0 && mode == HANDLES_MANDATORY)
+		return r;
+	if (r < 0 && mode != HANDLES_NEVER)
+		log_lacking(LOG_LEVEL_DEBUG,
+			    "no file handles: each file that the guest holds takes a descriptor (%s)",
+			    strerror(-r));
 	if (r < 0)
-		return mode == HANDLES_MANDATORY ? r : 0;
+		return 0;
 	f->budget = budget_of(mode);
 	return owners_init(f);
 }

@@ -2,6 +2,10 @@
 /* What is known of the guest's files without opening them. */
 #include "fs/node.h"
 
+#include <unistd.h>
+
+#include "base/fd.h"
+
 /* Counts the guest's lookup, unless the last one was taken back meanwhile. Shard
  * lock held. */
 static bool meet(struct node_table *t, struct node *n, uint64_t size,
@@ -58,6 +62,22 @@ bool node_meet(struct node_table *t, const struct statx *stx, uint32_t guess,
 	*ret_nodeid = node_id(t, n);
 	slots_put(&t->slots, n);
 	return met;
+}
+
+/* syscalls: readlink readlinkat */
+void node_path(struct node_table *t, uint64_t nodeid, char *buf, size_t size)
+{
+	struct node *n = node_get(t, nodeid);
+	int fd = n ? atomic_load(&n->fd) : -1;
+	ssize_t len = -1;
+
+	if (fd >= 0)
+		len = readlink(fd_name(fd).s, buf, size - 1);
+	if (n)
+		slots_put(&t->slots, n);
+	if (len < 0)
+		buf[len = 0] = '?';
+	buf[len ? len : 1] = '\0';
 }
 
 uint64_t node_size(struct node_table *t, uint64_t nodeid)

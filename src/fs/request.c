@@ -29,11 +29,13 @@ void request_bind(struct request *rq, const struct iovec *readable,
 	if (!iobuf_skip(&rq->out, sizeof(struct fuse_out_header)))
 		iobuf_limit(&rq->out, 0);
 	rq->body = 0;
+	rq->error = 0;
 	rq->hooks = NULL;
 	rq->record = NULL;
 	rq->tally = NULL;
 	rq->again = false;
 	rq->op = NULL;
+	rq->name[0] = NULL;
 	rq->have_group = false;
 	rq->label_name = NULL;
 	rq->node.table = NULL;

@@ -96,6 +96,7 @@ struct request {
 	struct iobuf head; /* room for the reply's header ... */
 	struct iobuf out; /* ... and for its body */
 	size_t body; /* bytes of the body so far */
+	int error; /* errno that the guest was answered, or 0 */
 	struct inflight *record; /* in the arena; NULL in tests */
 	struct request_token token;
 	struct tally *tally; /* in the arena; NULL in tests */

@@ -109,7 +109,7 @@ static int check_acls(struct fs *fs)
 		log_error("--posix-acl=always: the xattr map puts ACLs where the host does not go by them");
 		return -EINVAL;
 	}
-	log_warn("no POSIX ACLs: the xattr map puts them where the host does not go by them");
+	log_lacking(LOG_LEVEL_WARN, "no POSIX ACLs: the xattr map puts them where the host does not go by them");
 	fs->posix_acl = AGREE_NEVER;
 	return 0;
 }
@@ -127,7 +127,7 @@ static int map_init(struct fs *fs, const struct config *cfg)
 	if (r < 0)
 		return r;
 	if (!xattrmap_has_catch_all(&fs->xattrmap))
-		log_warn("the xattr map has no rule for all other names: they are refused, and hidden");
+		log_lacking(LOG_LEVEL_WARN, "the xattr map has no rule for all other names: they are refused, and hidden");
 	r = check_acls(fs);
 	if (r < 0)
 		return r;
@@ -157,6 +157,7 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 	int r;
 
 	memset(fs, 0, sizeof(*fs));
+	pthread_mutex_init(&fs->view_lock, NULL);
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
 		pthread_mutex_init(&fs->append_lock[i], NULL);
 	policy_init(&fs->cache, cfg);
@@ -203,6 +204,7 @@ void fs_destroy(struct fs *fs)
 	node_table_destroy(&fs->nodes);
 	hints_destroy(&fs->hints);
 	single_destroy(fs);
+	pthread_mutex_destroy(&fs->view_lock);
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
 		pthread_mutex_destroy(&fs->append_lock[i]);
 	xattrmap_free(&fs->xattrmap);
@@ -212,8 +214,10 @@ void fs_destroy(struct fs *fs)
 void fs_reset(struct fs *fs)
 {
 	locks_reset(fs);
+	pthread_mutex_lock(&fs->view_lock);
 	handle_table_clear(&fs->handles);
 	node_table_clear(&fs->nodes);
+	pthread_mutex_unlock(&fs->view_lock);
 	fs->writeback = false;
 	fs->use_acl = false;
 	fs->use_label = false;

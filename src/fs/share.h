@@ -63,6 +63,9 @@ struct fs {
 	struct fs_parking parking; /* set before the first request */
 	struct cache_policy cache;
 	struct cred_base cred; /* who the daemon is */
+	/* Keeps the tables from being emptied under somebody who looks at them
+	 * without a request: rank 10. */
+	pthread_mutex_t view_lock;
 	/* An append that takes several calls is one piece: rank 16, by nodeid. */
 	pthread_mutex_t append_lock[FS_APPEND_LOCKS];
 	struct xattrmap xattrmap;

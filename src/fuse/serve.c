@@ -37,6 +37,7 @@ static int wire_error(int r)
 static int reply_finish(struct request *rq, int r)
 {
 	r = wire_error(r);
+	rq->error = r < 0 ? -r : 0;
 	log_debug("%s: unique %llu, node %llu: %s, %zu bytes",
 		  rq->op ? rq->op->name : "unknown op",
 		  (unsigned long long)rq->h.unique,
@@ -50,6 +51,23 @@ static int reply_finish(struct request *rq, int r)
 int fuse_reply_parked(struct iobuf *out, uint64_t unique, int result)
 {
 	return write_header(out, unique, wire_error(result), 0);
+}
+
+void fuse_trace(const struct request *rq, struct trace_record *ret)
+{
+	bool moves_data = rq->h.opcode == FUSE_READ || rq->h.opcode == FUSE_WRITE;
+	const char *name = rq->name[0] ? rq->name[0] : "";
+
+	ret->unique = rq->h.unique;
+	ret->nodeid = rq->h.nodeid;
+	ret->uid = rq->h.uid;
+	ret->pid = rq->h.pid;
+	ret->bytes_in = rq->h.len;
+	ret->error = rq->error;
+	ret->opcode = (uint16_t)min_u64(rq->h.opcode, UINT16_MAX);
+	ret->offset = moves_data ? rq->arg.read.offset : 0;
+	ret->size = moves_data ? rq->arg.read.size : 0;
+	memccpy(ret->name, name, '\0', sizeof(ret->name));
 }
 
 /* The row's demands on what the guest names. */

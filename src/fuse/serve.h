@@ -2,6 +2,7 @@
 #ifndef FUSE_SERVE_H
 #define FUSE_SERVE_H
 
+#include "base/trace.h"
 #include "fuse/session.h"
 
 /*
@@ -25,6 +26,9 @@ int fuse_serve_exclusive(struct session *s, struct request *rq);
  * to be run.
  */
 void fuse_undo(struct session *s, struct inflight *record, unsigned int queue);
+
+/* Puts into a trace record what a request that was served has asked for. */
+void fuse_trace(const struct request *rq, struct trace_record *ret);
 
 /*
  * Writes a reply without a body for a request that was parked. @out has the

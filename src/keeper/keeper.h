@@ -39,6 +39,8 @@ struct keeper {
 	int listen_fd; /* a worker closes it once it has its connection */
 	int root_fd; /* O_PATH, the share; stays open for every worker */
 	int proc_fd; /* O_PATH, a /proc that shows the worker */
+	int control_fd; /* the control socket, listening; -1: none */
+	uint64_t started_ms; /* on the monotonic clock */
 };
 
 /* Blocks the signals that the keeper will wait for: from the moment when there

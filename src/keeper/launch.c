@@ -116,6 +116,7 @@ static int wait_outside(const struct config *cfg, struct listener *listener,
 	int status;
 
 	(void)fd_close(&listener->fd);
+	(void)fd_close(&listener->control_fd);
 	(void)fd_close(root_fd);
 	keeper_launch_signals(&set);
 	l.signal_fd = fd_signalfd(&set);
@@ -134,12 +135,14 @@ static int keep(const struct config *cfg, struct listener *listener,
 		int *root_fd, struct sandbox_link *link)
 {
 	struct keeper k = { .stop_fd = -1, .listen_fd = -1, .root_fd = -1,
-			    .proc_fd = -1 };
+			    .proc_fd = -1, .control_fd = -1,
+			    .started_ms = clock_ms() };
 	bool in_worker = false;
 	int status;
 
 	/* The lock is the launcher's, who is gone in time. */
 	(void)fd_close(&listener->pid_fd);
+	k.control_fd = fd_take(&listener->control_fd);
 	if (sandbox_enter(cfg, link->keeper, root_fd, &k.proc_fd) < 0)
 		return STATUS_FAILED;
 	status = keeper_run(cfg, &k, &listener->fd, root_fd, &in_worker);

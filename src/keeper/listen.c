@@ -97,23 +97,31 @@ static int remove_stale(const char *path)
 	return unlink(path) < 0 ? log_err(-errno, "cannot remove %s", path) : 0;
 }
 
-static int bind_path(int fd, const struct config *cfg)
+static struct sockaddr_un address(const char *path)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	mode_t old = umask(cfg->socket_group ? 0117 : 0177);
+
+	strcpy(un.sun_path, path); /* its length was checked */
+	return un;
+}
+
+/* @group: who may connect besides this user, or NULL. */
+static int bind_path(int fd, const char *path, const char *group)
+{
+	struct sockaddr_un un = address(path);
+	mode_t old = umask(group ? 0117 : 0177);
 	int r;
 
-	strcpy(un.sun_path, cfg->socket_path); /* its length was checked */
 	r = bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 ? -errno : 0;
 	umask(old);
 	if (r < 0)
-		return log_err(r, "cannot bind to %s", cfg->socket_path);
-	if (cfg->socket_group)
-		r = set_group(cfg->socket_path, cfg->socket_group);
+		return log_err(r, "cannot bind to %s", path);
+	if (group)
+		r = set_group(path, group);
 	if (r == 0 && listen(fd, 1) < 0)
-		r = log_err(-errno, "cannot listen on %s", cfg->socket_path);
+		r = log_err(-errno, "cannot listen on %s", path);
 	if (r < 0)
-		unlink(cfg->socket_path);
+		unlink(path);
 	return r;
 }
 
@@ -130,7 +138,9 @@ static int open_path(const struct config *cfg, struct listener *ret)
 	r = remove_stale(cfg->socket_path);
 	if (r == 0) {
 		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		r = fd < 0 ? log_err(-errno, "socket") : bind_path(fd_adopt(fd), cfg);
+		r = fd < 0 ? log_err(-errno, "socket") :
+			     bind_path(fd_adopt(fd), cfg->socket_path,
+				       cfg->socket_group);
 	}
 	if (r == 0)
 		r = write_pid(pid_fd, pid.s);
@@ -167,10 +177,50 @@ static int open_inherited(const struct config *cfg, struct listener *ret)
 	return 0;
 }
 
+/* Another daemon's socket is not taken away from it. */
+static int remove_unanswered(const char *path)
+{
+	struct sockaddr_un un = address(path);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return log_err(-errno, "socket");
+	fd_adopt(fd);
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0)
+		return remove_stale(path);
+	log_error("%s: somebody answers there already", path);
+	return -EADDRINUSE;
+}
+
+static int open_control(const char *path, struct listener *ret)
+{
+	_cleanup_close_ int fd = -1;
+	int r = remove_unanswered(path);
+
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return log_err(-errno, "socket");
+	r = bind_path(fd_adopt(fd), path, NULL);
+	if (r < 0)
+		return r;
+	ret->control_fd = fd_take(&fd);
+	ret->control_path = path;
+	return 0;
+}
+
 int listener_open(const struct config *cfg, struct listener *ret)
 {
-	*ret = (struct listener){ .fd = -1, .pid_fd = -1 };
-	return cfg->socket_path ? open_path(cfg, ret) : open_inherited(cfg, ret);
+	int r;
+
+	*ret = (struct listener){ .fd = -1, .pid_fd = -1, .control_fd = -1 };
+	r = cfg->socket_path ? open_path(cfg, ret) : open_inherited(cfg, ret);
+	if (r == 0 && cfg->control_socket)
+		r = open_control(cfg->control_socket, ret);
+	if (r < 0)
+		listener_close(ret);
+	return r;
 }
 
 /* syscalls(launcher): unlink unlinkat close */
@@ -182,6 +232,9 @@ void listener_close(struct listener *l)
 		unlink(l->path);
 		unlink(pid.s);
 	}
+	if (l->control_path)
+		unlink(l->control_path);
 	(void)fd_close(&l->fd);
 	(void)fd_close(&l->pid_fd);
+	(void)fd_close(&l->control_fd);
 }

@@ -17,9 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/recall.h"
+#include "control/control.h"
 #include "fs/lock_table.h"
 #include "sandbox/sandbox.h"
 #include "vhost/server.h"
@@ -37,6 +39,7 @@ struct service {
 	struct session session;
 	struct device dev;
 	struct server server;
+	struct control control;
 	int control_fd;
 };
 
@@ -122,7 +125,8 @@ static bool waits_for(void *ctx, const struct request_token *token)
 /* What the keeper has, but for the listening socket once it is of no use. */
 static int recall_keeper(const struct service *s, const struct keeper *k)
 {
-	bool connected = s->server.record->stage == SERVER_SERVES;
+	bool connected = s->server.record->stage == SERVER_SERVES &&
+			 !s->server.cfg->reconnect;
 	int r = recall_begin();
 
 	for (int i = 0; i < k->n_fds && r == 0; i++)
@@ -173,7 +177,8 @@ static void connect_parts(struct service *s, const struct config *cfg,
 	session_init(&s->session, &s->fs, &state->session);
 	device_init(&s->dev, &s->arena, &s->session, -1);
 	s->dev.dirty.record = &state->dirty;
-	s->dev.on_hang_up = on_hang_up;
+	if (!cfg->reconnect)
+		s->dev.on_hang_up = on_hang_up;
 	device_set_pool(&s->dev, cfg->thread_pool_size);
 	device_set_poll(&s->dev, (unsigned int)cfg->poll_us);
 	s->server = (struct server){
@@ -229,7 +234,8 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
  * of the process has to do. */
 static void destroy(struct service *s)
 {
-	if (fs_stop(&s->fs) < 0 || device_destroy(&s->dev) < 0) {
+	if (control_stop(&s->control) < 0 || fs_stop(&s->fs) < 0 ||
+	    device_destroy(&s->dev) < 0) {
 		log_warn("a request hangs in the host's kernel");
 		return;
 	}
@@ -237,6 +243,41 @@ static void destroy(struct service *s)
 	fs_destroy(&s->fs);
 	arena_detach(&s->arena);
 	(void)fd_close(&s->control_fd);
+}
+
+/* Behind the filter, since it has clients of its own. */
+static int start_control(struct service *s, const struct config *cfg,
+			 const struct keeper *k)
+{
+	const struct control_view view = {
+		.cfg = cfg,
+		.server = &s->server,
+		.dev = &s->dev,
+		.fs = &s->fs,
+		.session = &s->session,
+		.proc_fd = k->proc_fd,
+		.started_ms = k->started_ms,
+		.worker_ms = clock_ms(),
+		.replaced = k->deaths,
+	};
+
+	if (k->control_fd < 0)
+		return 0;
+	return control_start(&s->control, &view, k->control_fd);
+}
+
+/* One front-end, or with --reconnect one after the other. */
+static enum server_end serve(struct service *s, const struct config *cfg,
+			     struct keeper *k)
+{
+	enum server_end end = server_run(&s->server, &k->listen_fd);
+
+	while (cfg->reconnect && end != SERVER_STOPPED) {
+		server_forget(&s->server);
+		log_info("Waiting for vhost-user socket connection...");
+		end = server_run(&s->server, &k->listen_fd);
+	}
+	return end;
 }
 
 int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
@@ -251,12 +292,14 @@ int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
 		r = init(&s, cfg, k);
 	if (r == 0)
 		r = sandbox_close_worker(cfg);
+	if (r == 0)
+		r = start_control(&s, cfg, k);
 	if (r < 0) {
 		log_err(r, k->deaths ? "the worker cannot go on" :
 				       "the worker cannot start");
 		return k->deaths ? STATUS_WORKER_DIED : STATUS_FAILED;
 	}
-	end = server_run(&s.server, &k->listen_fd);
+	end = serve(&s, cfg, k);
 	status = end == SERVER_DISCONNECTED ? STATUS_OK : STATUS_FAILED;
 	announce_end(status);
 	destroy(&s);

@@ -111,7 +111,7 @@ int landlock_close(int root_fd, int proc_fd, bool by_handle)
 	/* The first version cannot rename or link from directory to directory,
 	 * and the next ones know of nothing but files. */
 	if (abi < 2 || (by_handle && !rules.net)) {
-		log_debug("this kernel's Landlock is of no use");
+		log_lacking(LOG_LEVEL_DEBUG, "no Landlock: this kernel has none that would do");
 		return 0;
 	}
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);

@@ -48,8 +48,8 @@ int limits_raise_nofile(long wanted)
 	new.rlim_cur = new.rlim_max = old.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &new) < 0)
 		return log_err(-errno, "RLIMIT_NOFILE");
-	log_at(wanted > 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-	       "no more than %llu open files are allowed",
-	       (unsigned long long)old.rlim_max);
+	log_lacking(wanted > 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+		    "no more than %llu open files are allowed",
+		    (unsigned long long)old.rlim_max);
 	return 0;
 }

@@ -115,12 +115,13 @@ static int receive(struct server *s, enum server_end *ret_end)
 	if (r > 0)
 		r = handle(s);
 	if (has_hung_up(r))
-		log_info("Client disconnected, shutting down");
+		log_info(s->cfg->reconnect ? "Client disconnected" :
+					     "Client disconnected, shutting down");
 	*ret_end = has_hung_up(r) ? SERVER_DISCONNECTED : SERVER_BROKEN;
 	return r;
 }
 
-static void drain(int event_fd)
+static void empty(int event_fd)
 {
 	uint64_t n;
 
@@ -148,7 +149,7 @@ static enum server_end serve(struct server *s)
 		if (p[STOP].revents)
 			return SERVER_STOPPED;
 		if (p[CONTROL].revents)
-			drain(s->control_fd);
+			empty(s->control_fd);
 		if (memmap_vanished()) {
 			log_error("front-end: guest memory has vanished: the file behind it was truncated");
 			return SERVER_BROKEN;
@@ -159,6 +160,7 @@ static enum server_end serve(struct server *s)
 			return SERVER_BROKEN;
 		}
 		device_run_exclusives(s->dev);
+		device_obey_drain(s->dev);
 		if (!p[SOCK].revents)
 			continue;
 		s->record->in_message = 1;
@@ -172,17 +174,21 @@ static enum server_end serve(struct server *s)
 /* syscalls: poll ppoll accept4 */
 static int accept_one(struct server *s, int listen_fd)
 {
-	struct pollfd p[2] = {
+	struct pollfd p[3] = {
 		{ .fd = listen_fd, .events = POLLIN },
 		{ .fd = s->stop_fd, .events = POLLIN },
+		{ .fd = s->control_fd, .events = POLLIN },
 	};
 	int fd;
 
 	for (;;) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			return -errno;
 		if (p[1].revents)
 			return -ECANCELED;
+		if (p[2].revents)
+			empty(s->control_fd);
+		device_obey_drain(s->dev);
 		if (!p[0].revents)
 			continue;
 		s->record->stage = SERVER_ACCEPTS;
@@ -206,7 +212,8 @@ static int accept_and_record(struct server *s, int *listen_fd)
 				 __ATOMIC_RELEASE);
 		log_info("Client connected, servicing requests");
 	}
-	(void)fd_close(listen_fd);
+	if (!s->cfg->reconnect)
+		(void)fd_close(listen_fd);
 	return fd;
 }
 
@@ -233,6 +240,16 @@ enum server_end server_run(struct server *s, int *listen_fd)
 	sock_close(&s->sock);
 	queue_set_fd(&s->record->backend_fd, &none);
 	return end;
+}
+
+void server_forget(struct server *s)
+{
+	device_forget_front_end(s->dev);
+	s->record->features = 0;
+	s->record->protocol = 0;
+	s->record->owned = 0;
+	s->record->in_message = 0;
+	__atomic_store_n(&s->record->stage, SERVER_LISTENS, __ATOMIC_RELEASE);
 }
 
 static void agree(struct server *s)

@@ -54,11 +54,14 @@ enum server_end {
 int server_attach(struct server *s);
 
 /*
- * Accepts one connection on *listen_fd (which is then closed) and serves it to
- * its end; after server_attach(), goes on with the one that there is. Both
+ * Accepts one connection on *listen_fd (which is then closed, unless another one
+ * is to follow) and serves it to its end; after server_attach(), goes on with the one that there is. Both
  * eventfds are borrowed.
  */
 enum server_end server_run(struct server *s, int *listen_fd);
+
+/* After server_run(): nothing of the front-end is left, and the next one may come. */
+void server_forget(struct server *s);
 
 /* What is offered. */
 uint64_t server_features(const struct server *s);

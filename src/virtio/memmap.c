@@ -16,6 +16,10 @@
 #include "base/guestmem.h"
 #include "base/recall.h"
 
+/* Guest memory is gone, and whom to tell: the signal handler's. */
+static int vanished_fd = -1;
+static atomic_bool vanished;
+
 void memmap_init(struct memmap *m, struct region_record *records)
 {
 	memset(m, 0, sizeof(*m));
@@ -193,6 +197,7 @@ void memmap_clear(struct memmap *m)
 {
 	while (m->n)
 		drop(m, m->n - 1);
+	atomic_store(&vanished, false);
 }
 
 /* The last region that begins at or below @gpa, if @gpa is inside. */
@@ -309,8 +314,6 @@ static struct {
 	char *start;
 	size_t len;
 } guarded_extra;
-static int vanished_fd = -1;
-static atomic_bool vanished;
 
 static bool replace_page(char *start, size_t len, size_t page, char *addr)
 {

@@ -176,12 +176,14 @@ int queue_map(struct queue *q, bool event_idx, bool restart)
 
 	if (r < 0)
 		return r;
+	pthread_mutex_lock(&q->lock);
 	q->desc = parts.desc;
 	q->avail = parts.avail;
 	q->used = parts.used;
 	q->num = (uint16_t)rec->num;
 	q->event_idx = event_idx;
 	q->mapped = true;
+	pthread_mutex_unlock(&q->lock);
 	q->avail_seen = rec->last_avail;
 	if (restart) {
 		uint16_t used_idx = load_le16(&q->used->idx);
@@ -204,10 +206,12 @@ int queue_map(struct queue *q, bool event_idx, bool restart)
 
 void queue_unmap(struct queue *q)
 {
+	pthread_mutex_lock(&q->lock);
 	q->mapped = false;
 	q->desc = NULL;
 	q->avail = NULL;
 	q->used = NULL;
+	pthread_mutex_unlock(&q->lock);
 }
 
 static int ring_break(struct queue *q, const char *what, unsigned int n)
@@ -452,7 +456,17 @@ static bool must_notify(struct queue *q)
 	return !valid || vring_need_event(load_le16(used_event(q)), now, old);
 }
 
-void queue_notify(struct queue *q)
+uint32_t queue_size(struct queue *q)
+{
+	uint32_t size;
+
+	pthread_mutex_lock(&q->lock);
+	size = q->mapped ? q->num : 0;
+	pthread_mutex_unlock(&q->lock);
+	return size;
+}
+
+bool queue_notify(struct queue *q)
 {
 	const uint64_t one = 1;
 	bool needed;
@@ -464,6 +478,7 @@ void queue_notify(struct queue *q)
 	    write(q->record->call_fd, &one, sizeof(one)) < 0)
 		log_debug("queue %u: cannot notify the guest: %s", q->index,
 			  strerror(errno));
+	return needed;
 }
 
 void queue_notify_anyway(struct queue *q)
@@ -471,7 +486,7 @@ void queue_notify_anyway(struct queue *q)
 	pthread_mutex_lock(&q->lock);
 	q->notified_valid = false;
 	pthread_mutex_unlock(&q->lock);
-	queue_notify(q);
+	(void)queue_notify(q);
 }
 
 bool queue_arm(struct queue *q)

@@ -165,8 +165,12 @@ int queue_pop_again(struct queue *q, struct chain *c);
 int queue_pop_done(struct queue *q, struct chain *c, uint64_t *ret_unique,
 		   int *ret_result);
 
-/* Interrupts the guest if its event index asks for it. Any thread. */
-void queue_notify(struct queue *q);
+/* Descriptors of the ring, or 0 if it does not run. Any thread. */
+uint32_t queue_size(struct queue *q);
+
+/* Interrupts the guest if its event index asks for it, and returns whether it
+ * does. Any thread. */
+bool queue_notify(struct queue *q);
 
 /* The same, whatever the guest asks for: its interrupt is a new one. */
 void queue_notify_anyway(struct queue *q);
