@@ -35,7 +35,7 @@ void json_number(struct json *j, const char *key, uint64_t n)
 void json_real(struct json *j, const char *key, double x)
 {
 	begin(j, key);
-	fprintf(j->f, "%.3f", x);
+	fprintf(j->f, "%.6f", x);
 }
 
 void json_bool(struct json *j, const char *key, bool b)

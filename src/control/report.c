@@ -246,6 +246,22 @@ void report_status(const struct control_view *v, FILE *f)
 
 /* --- stats --- */
 
+/* [from, to, count] of each bucket that is not empty, in ns. */
+static void put_latency(struct json *j, const struct stats_op *op)
+{
+	json_open(j, "latency", '[');
+	for (unsigned int i = 0; i < STATS_BUCKETS; i++) {
+		if (!op->bucket[i])
+			continue;
+		json_open(j, NULL, '[');
+		json_number(j, NULL, stats_bucket_start(i));
+		json_number(j, NULL, stats_bucket_start(i + 1));
+		json_number(j, NULL, op->bucket[i]);
+		json_close(j, ']');
+	}
+	json_close(j, ']');
+}
+
 static void put_op(struct json *j, uint32_t opcode, const struct stats_op *op)
 {
 	json_open(j, NULL, '{');
@@ -258,6 +274,7 @@ static void put_op(struct json *j, uint32_t opcode, const struct stats_op *op)
 	json_real(j, "p50_us", (double)stats_quantile(op, 500) / 1000);
 	json_real(j, "p99_us", (double)stats_quantile(op, 990) / 1000);
 	json_real(j, "p999_us", (double)stats_quantile(op, 999) / 1000);
+	put_latency(j, op);
 	json_close(j, '}');
 }
 

@@ -74,6 +74,12 @@ struct member {
 	bool joinable;
 };
 
+enum crew_memory {
+	MEMORY_TRUSTED_SO_FAR,
+	MEMORY_IN_DOUBT, /* kicked, and the ring is as if never used */
+	MEMORY_CHECKED,
+};
+
 struct crew {
 	struct queue queue;
 	struct gate gate;
@@ -83,11 +89,7 @@ struct crew {
 	int wake_fd;
 	int polled_fd; /* the kick descriptor in the epoll set; -1: none */
 	_Atomic int sleep_ms; /* how long at most; -1: until kicked */
-	enum {
-		MEMORY_TRUSTED_SO_FAR,
-		MEMORY_IN_DOUBT, /* kicked, and the ring is as if never used */
-		MEMORY_CHECKED,
-	} memory; /* the leader's */
+	_Atomic unsigned int memory; /* enum crew_memory: the leader's */
 	/* How long to look at an empty ring before sleeping, in ns; the leader's. */
 	uint64_t window;
 	/* The leader's: wake-ups by the guest, windows that were waited through,

@@ -85,7 +85,7 @@ static void trace_request(struct member *m, uint64_t ns, uint32_t len)
 	trace_end(r, number);
 }
 
-/* Counts a request that was answered with @len bytes, or parked. */
+/* Counts a request that is about to be answered with @len bytes, or was parked. */
 static void count(struct member *m, uint64_t start, int len)
 {
 	const struct request *rq = &m->slot->rq;
@@ -141,10 +141,10 @@ static int serve_one(struct member *m)
 		return r;
 	}
 	crew_acted(m);
+	count(m, start, r);
 	/* A parked one may have been completed by now. */
 	if (r != REQUEST_PARKED)
 		finish(m, r);
-	count(m, start, r);
 	return m->leads ? 1 : -ECANCELED;
 }
 
@@ -241,7 +241,7 @@ static void wait_exclusive(struct member *m)
  */
 static void doubt_memory(struct crew *crew, bool kicked, bool timed_out)
 {
-	if (queue_popped(&crew->queue) || crew->memory == MEMORY_CHECKED) {
+	if (queue_popped(&crew->queue)) {
 		crew->memory = MEMORY_CHECKED;
 	} else if (kicked) {
 		crew->memory = MEMORY_IN_DOUBT;

@@ -171,6 +171,12 @@ static enum server_end serve(struct server *s)
 	}
 }
 
+/* After what goes with it. */
+static void set_stage(struct server *s, enum server_stage stage)
+{
+	__atomic_store_n(&s->record->stage, stage, __ATOMIC_RELEASE);
+}
+
 /* syscalls: poll ppoll accept4 */
 static int accept_one(struct server *s, int listen_fd)
 {
@@ -191,11 +197,11 @@ static int accept_one(struct server *s, int listen_fd)
 		device_obey_drain(s->dev);
 		if (!p[0].revents)
 			continue;
-		s->record->stage = SERVER_ACCEPTS;
+		set_stage(s, SERVER_ACCEPTS);
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			return fd_adopt(fd);
-		s->record->stage = SERVER_LISTENS;
+		set_stage(s, SERVER_LISTENS);
 		if (errno != EINTR && errno != ECONNABORTED && errno != EAGAIN)
 			return -errno;
 	}
@@ -208,8 +214,7 @@ static int accept_and_record(struct server *s, int *listen_fd)
 
 	if (fd >= 0) {
 		s->record->front_fd = fd;
-		__atomic_store_n(&s->record->stage, SERVER_SERVES,
-				 __ATOMIC_RELEASE);
+		set_stage(s, SERVER_SERVES);
 		log_info("Client connected, servicing requests");
 	}
 	if (!s->cfg->reconnect)
@@ -249,7 +254,7 @@ void server_forget(struct server *s)
 	s->record->protocol = 0;
 	s->record->owned = 0;
 	s->record->in_message = 0;
-	__atomic_store_n(&s->record->stage, SERVER_LISTENS, __ATOMIC_RELEASE);
+	set_stage(s, SERVER_LISTENS);
 }
 
 static void agree(struct server *s)

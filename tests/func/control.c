@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "func.h"
 
@@ -441,6 +442,116 @@ START_TEST(socket_outlives_a_worker)
 }
 END_TEST
 
+/* --- virtiofsctl --- */
+
+/* What a command line that begins with virtiofsctl writes, and its status */
+static const char *ctl(int want, const char *format, const char *arguments)
+{
+	static char out[65536];
+	const char *program = getenv("VIRTIOFSCTL");
+	char line[1024];
+	size_t n;
+	FILE *f;
+
+	ck_assert_ptr_nonnull(program);
+	snprintf(line, sizeof(line), "LC_ALL=C %s --socket=%s %s %s 2>&1", program, path, format,
+		 arguments);
+	f = popen(line, "r");
+	n = fread(out, 1, sizeof(out) - 1, f);
+	out[n] = '\0';
+	n = (size_t)pclose(f);
+	ck_assert_msg(WIFEXITED((int)n) && WEXITSTATUS((int)n) == want, "%s: %zx: %s", line, n,
+		      out);
+	return out;
+}
+
+#define says(out, text) ck_assert_msg(strstr(out, text), "'%s' is not in: %s", text, out)
+
+START_TEST(ctl_shows_status_and_stats)
+{
+	struct fuse_attr_out a;
+	const char *out;
+
+	start_all(NULL);
+	for (int i = 0; i < 100; i++)
+		ok(guest_getattr(&fx.g, FUSE_ROOT_ID, GUEST_NO_FH, &a));
+	out = ctl(0, "", "status");
+	says(out, fx.d.share);
+	says(out, "mounted by the guest");
+	says(out, "cache=never");
+	out = ctl(0, "", "stats");
+	says(out, "getattr                   100         0");
+	out = ctl(0, "--prometheus", "stats");
+	says(out, "# TYPE virtiofsd_requests_total counter\n");
+	says(out, "\nvirtiofsd_requests_total{op=\"getattr\"} 100\n");
+	says(out, "\nvirtiofsd_request_seconds_bucket{op=\"getattr\",le=\"+Inf\"} ");
+	out = ctl(0, "--prometheus", "status");
+	says(out, "\nvirtiofsd_mounted 1\n");
+	says(out, "\nvirtiofsd_nodes 1\n");
+
+	struct json_object *o = json_tokener_parse(ctl(0, "--json", "stats"));
+
+	ck_assert_int_eq(number(op_of(o, "getattr"), "/count"), 100);
+	json_object_put(o);
+	func_end();
+}
+END_TEST
+
+START_TEST(ctl_top_shows_what_happens_meanwhile)
+{
+	struct fuse_attr_out a;
+	const char *out;
+	pid_t pid;
+
+	start_all(NULL);
+	pid = fork();
+	if (pid == 0)
+		for (;;) {
+			(void)guest_getattr(&fx.g, FUSE_ROOT_ID, GUEST_NO_FH, &a);
+			wait_sleep_ms(1);
+		}
+	out = ctl(0, "", "top --interval=0.3 --count=2");
+	kill(pid, SIGKILL);
+	says(out, "requests/s");
+	says(out, "\ngetattr ");
+	ck_assert_ptr_null(strstr(out, "\ninit "));
+	func_end();
+}
+END_TEST
+
+START_TEST(ctl_drains_while_a_command_runs)
+{
+	const char *out;
+
+	start_all(NULL);
+	out = ctl(3, "", "drain sh -c '$VIRTIOFSCTL status; exit 3'");
+	says(out, "which socket?");
+	setenv("VIRTIOFSD_CONTROL_SOCKET", path, 1);
+	out = ctl(0, "", "drain sh -c '$VIRTIOFSCTL status'");
+	says(out, "standing still");
+	ctl(127, "", "drain /no/such/program");
+	wait_sleep_ms(wait_scaled(100));
+	says(ctl(0, "", "status"), "mounted by the guest");
+	func_end();
+}
+END_TEST
+
+START_TEST(ctl_refuses_what_makes_no_sense)
+{
+	start_all(NULL);
+	says(ctl(2, "", ""), "a command is wanted");
+	says(ctl(2, "", "frobnicate"), "no such command");
+	says(ctl(2, "--json", "drain"), "no such format");
+	says(ctl(2, "", "trace --slow=-1"), "--slow");
+	says(ctl(2, "", "top --count=x"), "--count");
+	says(ctl(1, "", "trace --op=nothing"), "no op is called that");
+	says(ctl(1, "", "log-level loud"), "is wanted");
+	ctl(0, "", "log-level trace");
+	says(ctl(1, "--socket=/no/such/socket", "status"), "No such file");
+	func_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	func_init("control", argc, argv);
@@ -456,5 +567,9 @@ int main(int argc, char **argv)
 	func_test(nonsense_is_an_error_and_floods_are_cut_off);
 	func_test(socket_that_is_in_use_is_left_alone);
 	func_test(socket_outlives_a_worker);
+	func_test(ctl_shows_status_and_stats);
+	func_test(ctl_top_shows_what_happens_meanwhile);
+	func_test(ctl_drains_while_a_command_runs);
+	func_test(ctl_refuses_what_makes_no_sense);
 	return func_done();
 }

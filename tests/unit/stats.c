@@ -165,7 +165,7 @@ START_TEST(json_is_json)
 			 "{\"a\":\"\\\"\\\\\\u000a\\u007f \xc3\xa9 \\ufffd \\ufffd\","
 			 "\"b\":[18446744073709551615,true,null,"
 			 "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\"],"
-			 "\"c\":{},\"d\":1.500,\"e\":\"7-x\"}");
+			 "\"c\":{},\"d\":1.500000,\"e\":\"7-x\"}");
 	free(text);
 }
 END_TEST
