@@ -52,6 +52,7 @@ OPEN_EXCEPTIONS = {
     ('vhost/server.c', 'accept4'): 'adopted',
     ('keeper/listen.c', 'socket'): 'adopted',
     ('base/syslog.c', 'socket'): 'adopted',
+    ('keeper/manager.c', 'socket'): 'adopted',
     ('keeper/background.c', 'dup2'): 'standard descriptors, which nobody owns',
     ('sandbox/limits.c', 'fopen'): 'a number below /proc, read at the start'
                            ' and closed again',
