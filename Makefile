@@ -10,10 +10,14 @@
 #                   measure the daemon, beside those that BENCH_PEERS names (bench/run.py)
 #   make bench-guest [ARGS='...']
 #                   the same in a real guest (bench/guest.py)
-#   make install    as meson does it; DESTDIR is honoured
+#   make install [PREFIX=/usr/local] [LIBEXECDIR=libexec] [DESTDIR=]
+#                   the daemon and what belongs to it
 #   make clean      all that was built (downloaded kernels stay: make distclean)
 
-export DIR KERNEL QUEUES CACHE VIRTIOFSD
+# GNU's spellings do as well.
+PREFIX ?= $(prefix)
+LIBEXECDIR ?= $(libexecdir)
+export DIR KERNEL QUEUES CACHE VIRTIOFSD PREFIX LIBEXECDIR DESTDIR
 # The text of CMD as it was given: make shall not look for variables in it.
 unexport CMD
 demo: export DEMO_CMD := $(value CMD)
@@ -49,7 +53,7 @@ bench-guest:
 	@bench/guest.py $(ARGS)
 
 install: build/virtiofsd
-	@meson install -C build --no-rebuild
+	@meson install -C build --no-rebuild --quiet
 
 clean:
 	@rm -rf build-asan build-tsan

@@ -53,7 +53,7 @@ struct config {
 	const char *socket_group;
 	const char *control_socket; /* NULL: none */
 	const char *tag;
-	int listen_fd; /* --fd; -1: none */
+	int listen_fd; /* --fd, or a service manager's; -1: none */
 	enum cache_mode cache;
 	/* Seconds; below 0: as the cache mode has it. */
 	double entry_timeout, attr_timeout, negative_timeout;

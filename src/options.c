@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "fs/xattrmap.h"
+#include "keeper/manager.h"
 #include "keeper/restart.h"
 #include "options_set.h"
 #include "wire/vring.h"
@@ -555,6 +556,9 @@ int options_parse(int argc, char **argv, struct options *ret)
 	if (!ret->copy)
 		return log_err(-ENOMEM, "options");
 	r = parse_all(argc, argv, ret);
+	if (r == 0 && ret->action == OPTIONS_SERVE && !ret->cfg.socket_path &&
+	    ret->cfg.listen_fd < 0)
+		r = manager_socket(&ret->cfg.listen_fd);
 	if (r == 0 && ret->action == OPTIONS_SERVE)
 		r = check(&ret->cfg);
 	return r;

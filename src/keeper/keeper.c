@@ -217,6 +217,15 @@ static int run_workers(const struct config *cfg, struct keeper *k,
 	}
 }
 
+/* syscalls(keeper): write */
+void keeper_tell(const struct keeper *k, int what)
+{
+	const unsigned char byte = (unsigned char)what;
+
+	if (write(k->link_fd, &byte, 1) < 0)
+		log_debug("the launcher is gone");
+}
+
 int keeper_run(const struct config *cfg, struct keeper *k, int *listen_fd,
 	       int *root_fd, bool *ret_in_worker)
 {
@@ -227,6 +236,7 @@ int keeper_run(const struct config *cfg, struct keeper *k, int *listen_fd,
 	    sandbox_close_keeper(cfg, k->root_fd, k->proc_fd) < 0)
 		return STATUS_FAILED;
 	log_info("Waiting for vhost-user socket connection...");
+	keeper_tell(k, KEEPER_READY);
 	status = run_workers(cfg, k, ret_in_worker);
 	free(k->fds);
 	return status;

@@ -27,6 +27,9 @@ enum {
 	STATUS_WORKER_DIED = 70, /* the worker was killed, or a bug killed it */
 };
 
+/* What the launcher is told while there is no status yet: VMMs can connect. */
+#define KEEPER_READY 0xff
+
 /* The worker's "I am about to end", with its status as the signal's value. */
 #define KEEPER_SIG_ENDING SIGUSR1
 
@@ -35,6 +38,7 @@ struct keeper {
 	int *fds; /* all descriptors that were open before the first worker */
 	int n_fds;
 	unsigned int deaths; /* of workers */
+	int link_fd; /* to the launcher, who is told the state; not the keeper's own */
 	int stop_fd; /* eventfd: the worker is to end */
 	int listen_fd; /* a worker closes it once it has its connection */
 	int root_fd; /* O_PATH, the share; stays open for every worker */
@@ -49,6 +53,9 @@ void keeper_block_signals(void);
 
 /* Those of them that the launcher waits for as well. */
 void keeper_launch_signals(sigset_t *set);
+
+/* Tells the launcher a status to end with, or KEEPER_READY. */
+void keeper_tell(const struct keeper *k, int what);
 
 /*
  * Starts a worker, and others in the place of dead ones, and waits for the end.

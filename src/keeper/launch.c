@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
+#include "keeper/manager.h"
 #include "sandbox/sandbox.h"
 
 /*
@@ -30,6 +31,7 @@ struct launch {
 	pid_t keeper;
 	int link_fd; /* to the keeper; -1: it has hung up */
 	int signal_fd;
+	int notify_fd; /* to who waits for the readiness; -1: nobody does */
 	int64_t deadline; /* ms of the monotonic clock; 0: none */
 	int status; /* when that is over */
 };
@@ -75,10 +77,15 @@ static bool on_signal(struct launch *l)
 /* syscalls(launcher): close */
 static void on_link(struct launch *l)
 {
-	unsigned char status;
+	unsigned char what;
+	bool told = read(l->link_fd, &what, 1) == 1;
 
-	if (read(l->link_fd, &status, 1) == 1)
-		be_gone_within(l, FOLLOW_MS, status);
+	if (told && what == KEEPER_READY) {
+		manager_ready(&l->notify_fd);
+		return;
+	}
+	if (told)
+		be_gone_within(l, FOLLOW_MS, what);
 	(void)fd_close(&l->link_fd);
 }
 
@@ -120,23 +127,24 @@ static int wait_outside(const struct config *cfg, struct listener *listener,
 	(void)fd_close(root_fd);
 	keeper_launch_signals(&set);
 	l.signal_fd = fd_signalfd(&set);
+	l.notify_fd = manager_connect();
 	if (l.signal_fd < 0 || sandbox_close_launcher(cfg) < 0) {
 		kill(keeper, SIGKILL);
 		return STATUS_FAILED;
 	}
 	status = wait_for_keeper(&l);
 	(void)fd_close(&l.signal_fd);
+	(void)fd_close(&l.notify_fd);
 	(void)fd_close(&l.link_fd);
 	return status;
 }
 
-/* syscalls(keeper): write */
 static int keep(const struct config *cfg, struct listener *listener,
 		int *root_fd, struct sandbox_link *link)
 {
-	struct keeper k = { .stop_fd = -1, .listen_fd = -1, .root_fd = -1,
-			    .proc_fd = -1, .control_fd = -1,
-			    .started_ms = clock_ms() };
+	struct keeper k = { .link_fd = link->keeper, .stop_fd = -1,
+			    .listen_fd = -1, .root_fd = -1, .proc_fd = -1,
+			    .control_fd = -1, .started_ms = clock_ms() };
 	bool in_worker = false;
 	int status;
 
@@ -146,12 +154,8 @@ static int keep(const struct config *cfg, struct listener *listener,
 	if (sandbox_enter(cfg, link->keeper, root_fd, &k.proc_fd) < 0)
 		return STATUS_FAILED;
 	status = keeper_run(cfg, &k, &listener->fd, root_fd, &in_worker);
-	if (!in_worker) {
-		const unsigned char byte = (unsigned char)status;
-
-		if (write(link->keeper, &byte, 1) < 0)
-			log_debug("the launcher is gone");
-	}
+	if (!in_worker)
+		keeper_tell(&k, status);
 	return status;
 }
 

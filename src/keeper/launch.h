@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The launcher: the process that was started and that is seen from outside. It
- * makes the keeper and waits for it, passes signals on, removes the socket and
+ * makes the keeper and waits for it, tells a service manager when VMMs can
+ * connect, passes signals on, removes the socket and
  * returns the status. It has no capabilities, and neither memory of the guest
  * nor descriptors of the share.
  */

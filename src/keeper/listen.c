@@ -168,11 +168,12 @@ static int open_inherited(const struct config *cfg, struct listener *ret)
 
 	if (sock_option(fd, SO_DOMAIN) != AF_UNIX ||
 	    sock_option(fd, SO_ACCEPTCONN) != 1) {
-		log_error("--fd=%d is not a listening Unix socket", fd);
+		log_error("descriptor %d, which was inherited, is not a listening Unix socket",
+			  fd);
 		return -EINVAL;
 	}
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return log_err(-errno, "--fd=%d", fd);
+		return log_err(-errno, "descriptor %d", fd);
 	ret->fd = fd_adopt(fd);
 	return 0;
 }

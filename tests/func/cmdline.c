@@ -170,6 +170,7 @@ START_TEST(bad_values_are_refused)
 	REFUSED("--thread-pool-size=-1", "--socket-path={socket}", "--shared-dir={share}");
 	REFUSED("--thread-pool-size=many", "--socket-path={socket}", "--shared-dir={share}");
 	REFUSED("--thread-pool-size=", "--socket-path={socket}", "--shared-dir={share}");
+	REFUSED("--poll-us=1001", "--socket-path={socket}", "--shared-dir={share}");
 	REFUSED("--sandbox=castle", "--socket-path={socket}", "--shared-dir={share}");
 	REFUSED("--tag=", "--socket-path={socket}", "--shared-dir={share}");
 	REFUSED("--tag=0123456789012345678901234567890123456", "--socket-path={socket}",
@@ -285,6 +286,42 @@ START_TEST(options_as_qemus_daemon_took_them)
 	e = func_entry("f");
 	ck_assert_uint_eq(e.entry_valid, 0);
 	func_end();
+}
+END_TEST
+
+/* What has a letter has a name: the last one here undoes --daemonize. */
+START_TEST(letters_have_names)
+{
+	struct daemon_opts o = {
+		.args = (const char *[]){ "--socket-path={socket}", "--debug", "--daemonize",
+					  "--options=source={share},sandbox=none", "--foreground",
+					  NULL },
+		.only_args = true,
+	};
+
+	ok(daemon_prepare(&fx.d));
+	ok(daemon_spawn(&fx.d, &o));
+	ck_assert(daemon_log_wait(&fx.d, DAEMON_READY, wait_scaled(5000)));
+	ck_assert_int_eq(daemon_wait(&fx.d, 0), -ETIMEDOUT);
+	func_connect(NULL);
+	func_init_session();
+	func_attr(FUSE_ROOT_ID);
+	ck_assert_msg(strstr(daemon_log(&fx.d), "getattr"), "%s", daemon_log(&fx.d));
+	func_end();
+}
+END_TEST
+
+/* How long a thread looks for the next request before it sleeps changes nothing but time. */
+START_TEST(served_with_and_without_polling)
+{
+	static const char *const args[] = { "--poll-us=0", "--poll-us=1000" };
+
+	for (int i = 0; i < 2; i++) {
+		func_start_with((const char *[]){ args[i], NULL }, NULL);
+		for (int n = 0; n < 100; n++)
+			func_attr(FUSE_ROOT_ID);
+		func_end();
+	}
 }
 END_TEST
 
@@ -610,6 +647,8 @@ int main(int argc, char **argv)
 	func_test(fd_that_is_no_listening_socket_is_refused);
 	func_test(inherited_listening_socket_is_used);
 	func_test(options_as_qemus_daemon_took_them);
+	func_test(letters_have_names);
+	func_test(served_with_and_without_polling);
 	func_test(timeout_overrides_the_cache_policy);
 	func_test(comma_in_a_source_is_doubled);
 	func_test(stale_socket_is_replaced);

@@ -15,6 +15,9 @@ import re
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+import install
+
 # Layers, lowest first. A file includes its own folder and lower layers; two
 # folders of one layer know nothing of each other.
 LAYERS = [
@@ -54,6 +57,7 @@ OPEN_EXCEPTIONS = {
     ('control/control.c', 'accept4'): 'adopted',
     ('keeper/listen.c', 'socket'): 'adopted',
     ('base/syslog.c', 'socket'): 'adopted',
+    ('keeper/manager.c', 'socket'): 'adopted',
     ('keeper/background.c', 'dup2'): 'standard descriptors, which nobody owns',
     ('sandbox/limits.c', 'fopen'): 'a number below /proc, read at the start'
                            ' and closed again',
@@ -255,50 +259,30 @@ def check_lengths(tree):
     tree.unused(LENGTH_EXCEPTIONS)
 
 
-def options(tree):
-    """The names in options.def: those with --, and those in -o lists."""
-    rows = re.findall(r'^(OPT|SUBOPT)\("([\w-]+)"', tree.read('options.def'), re.M)
-    return ([name for kind, name in rows if kind == 'OPT'],
-            [name for kind, name in rows if kind == 'SUBOPT'])
-
-
-def check_manual(tree):
-    """The manual has every option, and none that is not there."""
-    with open(os.path.join(tree.root, '../doc/virtiofsd.1'), encoding='utf-8') as f:
-        text = f.read().replace('\\-', '-')
-    longs, subs = options(tree)
-    named = set(re.findall(r'--([a-z][a-z0-9-]*)', text))
-    for name in sorted(set(longs) - named):
-        tree.say('doc/virtiofsd.1', f'--{name} is missing')
-    for name in sorted(named - set(longs)):
-        tree.say('doc/virtiofsd.1', f'--{name} is no option')
-    start = text.index('options= ')
-    listed = set(re.findall(r'[a-z_0-9]+', text[start:text.index('\n.SH', start)]))
-    for name in subs:
-        if name not in listed and not (name.startswith('no_') and name[3:] in listed):
-            tree.say('doc/virtiofsd.1', f'-o {name} is missing')
-
-
 def check_json(tree, path):
     """What VMM managers read names the program by its whole path."""
     with open(path, encoding='utf-8') as f:
         found = json.load(f)
     if found.get('type') != 'fs':
         tree.say(path, 'its type is not "fs"')
-    if not re.fullmatch(r'/.*/virtiofsd', found.get('binary', '')):
+    if not re.fullmatch(r'/.*/virtiofsd(-\w+)?', found.get('binary', '')):
         tree.say(path, 'no whole path of the program')
     if set(found) - {'description', 'type', 'binary'}:
         tree.say(path, 'more than the format has')
 
 
+# Suites of pytest
+PYTHON = ('guest', 'package')
+
+
 def runs(tests, suite, area, name):
     """Whether there is such a test, and something that runs it."""
-    path = os.path.join(tests, suite, area + ('.py' if suite == 'guest' else '.c'))
+    path = os.path.join(tests, suite, area + ('.py' if suite in PYTHON else '.c'))
     if not os.path.exists(path):
         return False
     with open(path, encoding='utf-8') as f:
         text = f.read()
-    if suite == 'guest':
+    if suite in PYTHON:
         return re.search(rf'^def {name}\(', text, re.M)
     return re.search(rf'^START_TEST\({name}\)', text, re.M) and \
         re.search(rf'(func_test(_long)?\(|tcase_add_\w+\(tc,\s*){name}\b', text)
@@ -309,14 +293,14 @@ def check_behaviours(tree):
     tests = os.path.join(tree.root, '../tests')
     with open(os.path.join(tests, 'README.md'), encoding='utf-8') as f:
         text = f.read()
-    found = re.findall(r'`(unit|func|guest)/(\w+):(\w+)`', text.split('\n### ', 1)[1])
+    found = re.findall(r'`(unit|func|guest|package)/(\w+):(\w+)`', text.split('\n### ', 1)[1])
     if len(found) != len(re.findall(r'`\w+/\w+:', text.split('\n### ', 1)[1])):
         tree.say('tests/README.md', 'names a test in a way that is not understood')
     for suite, area, name in found:
         if not runs(tests, suite, area, name):
             tree.say('tests/README.md', f'there is no {suite}/{area}:{name}')
     for name in re.findall(r'`lint:(\w+)`', text):
-        if name not in CHECKS:
+        if name not in CHECKS and name not in install.CHECKS:
             tree.say('tests/README.md', f'there is no lint:{name}')
 
 
@@ -324,7 +308,6 @@ def check_syscalls(tree, compiler):
     """What a comment declares is a system call. One that is misspelt would be
     taken for a call that this machine has not, and left out."""
     sys.path.insert(0, os.path.join(tree.root, 'sandbox'))
-    sys.dont_write_bytecode = True
     import syscalls
     r = subprocess.run(compiler + ['-dM', '-E', '-include', 'sys/syscall.h',
                                    '-x', 'c', '/dev/null'],
@@ -346,7 +329,6 @@ CHECKS = {
     'allocations': check_allocations,
     'licences': check_licences,
     'lengths': check_lengths,
-    'manual': check_manual,
     'json': check_json,
     'behaviours': check_behaviours,
     'syscalls': check_syscalls,

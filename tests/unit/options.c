@@ -481,6 +481,32 @@ START_TEST(id_maps)
 }
 END_TEST
 
+/* What a shell offers to complete is taken. */
+START_TEST(words_that_are_offered)
+{
+	static const char *const rows[][2] = {
+#define WORDS(name, words) { name, words },
+#include "options.def"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char words[128], *rest, *word;
+
+		ck_assert_uint_lt(strlen(rows[i][1]), sizeof(words));
+		strcpy(words, rows[i][1]);
+		for (word = strtok_r(words, " ", &rest); word;
+		     word = strtok_r(NULL, " ", &rest)) {
+			char line[256];
+
+			snprintf(line, sizeof(line),
+				 "--shared-dir=/s --socket-path=/p --%s=%s",
+				 rows[i][0], word);
+			good(line);
+		}
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("options");
@@ -505,6 +531,7 @@ int main(void)
 	tcase_add_test(tc, unknown_options);
 	tcase_add_test(tc, lines_of_launchers);
 	tcase_add_test(tc, help_and_capabilities);
+	tcase_add_test(tc, words_that_are_offered);
 	tcase_add_test(tc, sandbox_and_seccomp);
 	tcase_add_test(tc, capabilities);
 	tcase_add_test(tc, id_maps);
