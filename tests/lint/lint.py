@@ -291,12 +291,12 @@ def check_json(tree, path):
 
 def runs(tests, suite, area, name):
     """Whether there is such a test, and something that runs it."""
-    path = os.path.join(tests, suite, area + ('.py' if suite == 'guest' else '.c'))
+    path = os.path.join(tests, suite, area + ('.py' if suite in ('guest', 'libvirt') else '.c'))
     if not os.path.exists(path):
         return False
     with open(path, encoding='utf-8') as f:
         text = f.read()
-    if suite == 'guest':
+    if suite in ('guest', 'libvirt'):
         return re.search(rf'^def {name}\(', text, re.M)
     return re.search(rf'^START_TEST\({name}\)', text, re.M) and \
         re.search(rf'(func_test(_long)?\(|tcase_add_\w+\(tc,\s*){name}\b', text)
@@ -307,7 +307,7 @@ def check_behaviours(tree):
     tests = os.path.join(tree.root, '../tests')
     with open(os.path.join(tests, 'README.md'), encoding='utf-8') as f:
         text = f.read()
-    found = re.findall(r'`(unit|func|guest)/(\w+):(\w+)`', text.split('\n### ', 1)[1])
+    found = re.findall(r'`(unit|func|guest|libvirt)/(\w+):(\w+)`', text.split('\n### ', 1)[1])
     if len(found) != len(re.findall(r'`\w+/\w+:', text.split('\n### ', 1)[1])):
         tree.say('tests/README.md', 'names a test in a way that is not understood')
     for suite, area, name in found:
