@@ -4,6 +4,8 @@
 #   make check      all tests; the guests run a part of their matrix that has each value once
 #   make check-all  all tests, all of the matrix
 #   make check-unit the quick ones: meson's suites on the release build, no guests
+#   make check-libvirt
+#                   libvirt starts the daemon: as root, with two versions, and as a user
 #   make demo DIR=path [CMD='...'] [KERNEL=6.1|6.12] [QUEUES=N] [CACHE=mode]
 #                   a small guest with that folder at /mnt: a shell, or one command
 #   make bench [ARGS='...']
@@ -37,6 +39,11 @@ check-all:
 check-unit: build/virtiofsd
 	@meson test -C build --no-rebuild --print-errorlogs
 
+check-libvirt:
+	@tools/setup check
+	@tools/build build
+	@/usr/bin/python3 -B -m pytest -p no:cacheprovider -n 2 --dist=loadgroup -rs --tb=short tests/libvirt
+
 demo:
 	@tools/setup demo >&2
 	@[ -n "$$VIRTIOFSD" ] || tools/build build >&2
@@ -63,4 +70,4 @@ distclean:
 	@rm -rf build build-asan build-tsan
 
 FORCE:
-.PHONY: all check check-all check-unit demo bench bench-guest install clean distclean FORCE
+.PHONY: all check check-all check-libvirt check-unit demo bench bench-guest install clean distclean FORCE

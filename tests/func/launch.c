@@ -206,6 +206,85 @@ START_TEST(killed_leaves_nothing)
 }
 END_TEST
 
+/* libvirt's way: the process that is to become the program opens its pid file and locks it (a POSIX
+ * lock). Later the lock alone tells that the number in it is still the program's, and may be
+ * killed: the program must not close what it does not know. */
+static const char lock_and_start[] =
+	"import fcntl, os, sys\n"
+	"fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)\n"
+	"fcntl.lockf(fd, fcntl.LOCK_EX)\n"
+	"os.set_inheritable(fd, True)\n"
+	"os.execvp(sys.argv[2], sys.argv[2:])\n";
+
+static pid_t lock_owner(const char *path)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = host(open(path, O_RDWR | O_CLOEXEC));
+
+	host(fcntl(fd, F_GETLK, &l));
+	close(fd);
+	return l.l_type == F_UNLCK ? 0 : l.l_pid;
+}
+
+static void spawn_with_pid_file(char *path, size_t size)
+{
+	const char *wrap[] = { "python3", "-c", lock_and_start, path, NULL };
+	struct daemon_opts o = { .wrap = wrap };
+
+	ok(daemon_prepare(&fx.d));
+	snprintf(path, size, "%s/launcher.pid", fx.d.dir);
+	ok(daemon_spawn(&fx.d, &o));
+	func_connect(NULL);
+	func_init_session();
+}
+
+static void wait_gone(const pid_t *pids, int n)
+{
+	int64_t end = wait_now_ms() + wait_scaled(10000);
+
+	for (int i = 1; i < n; i++)
+		while (kill(pids[i], 0) == 0) {
+			ck_assert_msg(wait_now_ms() < end, "process %d is left", (int)pids[i]);
+			wait_sleep_ms(10);
+		}
+}
+
+START_TEST(pid_file_of_the_launcher_stays_locked)
+{
+	char path[128];
+	pid_t pids[DAEMON_FAMILY_MAX];
+	int n;
+
+	spawn_with_pid_file(path, sizeof(path));
+	ck_assert_int_eq(lock_owner(path), fx.d.pid);
+	n = daemon_family(fx.d.pid, pids);
+	daemon_kill(&fx.d, SIGTERM);
+	ck_assert_int_eq(ok(daemon_wait(&fx.d, wait_scaled(10000))), 1);
+	wait_gone(pids, n);
+	ck_assert_int_eq(lock_owner(path), 0);
+	func_hang_up();
+	daemon_discard(&fx.d);
+}
+END_TEST
+
+/* QEMU is gone, and libvirt kills what may be on its way already. */
+START_TEST(ended_while_the_front_end_goes)
+{
+	char path[128];
+	pid_t pids[DAEMON_FAMILY_MAX];
+	int n, r;
+
+	spawn_with_pid_file(path, sizeof(path));
+	n = daemon_family(fx.d.pid, pids);
+	func_hang_up();
+	daemon_kill(&fx.d, SIGTERM);
+	r = ok(daemon_wait(&fx.d, wait_scaled(10000)));
+	ck_assert_msg(r == 0 || r == 1, "status %d: %s", r, daemon_log(&fx.d));
+	wait_gone(pids, n);
+	daemon_discard(&fx.d);
+}
+END_TEST
+
 /* virtme-ng and Lima ask before they start it, without any right. */
 START_TEST(questions_need_no_right)
 {
@@ -234,6 +313,8 @@ int main(int argc, char **argv)
 	for (line = lines; line < lines + sizeof(lines) / sizeof(lines[0]); line++)
 		func_run(line->name, serves, 60);
 	func_test(killed_leaves_nothing);
+	func_test(pid_file_of_the_launcher_stays_locked);
+	func_test(ended_while_the_front_end_goes);
 	func_test(questions_need_no_right);
 	return func_done();
 }

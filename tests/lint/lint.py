@@ -272,7 +272,7 @@ def check_json(tree, path):
 
 
 # Suites of pytest
-PYTHON = ('guest', 'package')
+PYTHON = ('guest', 'libvirt', 'package')
 
 
 def runs(tests, suite, area, name):
@@ -293,7 +293,7 @@ def check_behaviours(tree):
     tests = os.path.join(tree.root, '../tests')
     with open(os.path.join(tests, 'README.md'), encoding='utf-8') as f:
         text = f.read()
-    found = re.findall(r'`(unit|func|guest|package)/(\w+):(\w+)`', text.split('\n### ', 1)[1])
+    found = re.findall(r'`(unit|func|guest|libvirt|package)/(\w+):(\w+)`', text.split('\n### ', 1)[1])
     if len(found) != len(re.findall(r'`\w+/\w+:', text.split('\n### ', 1)[1])):
         tree.say('tests/README.md', 'names a test in a way that is not understood')
     for suite, area, name in found:
