@@ -59,9 +59,13 @@ static int serve(struct config *cfg, bool *ret_child)
 	int status, r, starter_fd = -1;
 	struct listener listener;
 
+	cfg->use_syslog |= cfg->daemonize;
 	log_init(cfg->log_level, cfg->use_syslog);
 	if (cfg->daemonize) {
-		r = background_begin(&starter_fd, &status);
+		log_to_syslog(false);
+		r = background_prepare();
+		if (r == 0)
+			r = background_begin(&starter_fd, &status);
 		if (r != 0)
 			return r < 0 ? STATUS_FAILED : status;
 	}
@@ -75,12 +79,7 @@ static int serve(struct config *cfg, bool *ret_child)
 	keeper_block_signals();
 	if (listener_open(cfg, &listener) < 0)
 		return STATUS_FAILED;
-	if (cfg->daemonize) {
-		background_ready(&starter_fd);
-		cfg->use_syslog = true;
-		log_init(cfg->log_level, true);
-	}
-	status = launch_run(cfg, &listener, &root_fd, ret_child);
+	status = launch_run(cfg, &listener, &root_fd, &starter_fd, ret_child);
 	/* The files are the launcher's, and a worker's descriptors the keeper's. */
 	if (!*ret_child)
 		listener_close(&listener);

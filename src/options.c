@@ -476,6 +476,10 @@ static int check(const struct config *cfg)
 		wrong = "--socket-path and --fd exclude each other";
 	else if (!cfg->socket_path && cfg->listen_fd < 0)
 		wrong = "no socket: --socket-path=PATH or --fd=N is wanted";
+	else if (cfg->posix_acl == AGREE_ALWAYS && !cfg->xattr)
+		wrong = "--posix-acl=always needs extended attributes, which no_xattr takes away";
+	else if (cfg->security_label == AGREE_ALWAYS && !cfg->xattr)
+		wrong = "--security-label=always needs extended attributes, which no_xattr takes away";
 	else if (cfg->socket_group && !cfg->socket_path)
 		wrong = "--socket-group needs --socket-path";
 	else if ((cfg->uid_map.n || cfg->gid_map.n) &&

@@ -18,6 +18,7 @@
 
 _Atomic int log_level_now = LOG_LEVEL_INFO;
 static bool use_syslog;
+static atomic_bool erred;
 static char lacking[LACKING_MAX][256];
 static unsigned int n_lacking;
 
@@ -69,6 +70,16 @@ int log_level_of(const char *name)
 	return -EINVAL;
 }
 
+void log_to_syslog(bool to_syslog)
+{
+	use_syslog = to_syslog;
+}
+
+bool log_has_erred(void)
+{
+	return atomic_load(&erred);
+}
+
 /* At debug level: "[2026-01-31 12:00:00.123456] [tid] ", UTC. */
 static size_t prefix_debug(char *buf, size_t size)
 {
@@ -92,6 +103,9 @@ static void log_vline(enum log_level level, const char *suffix,
 	char buf[LINE_MAX_LEN];
 	size_t len = 0;
 	int saved = errno, n;
+
+	if (level == LOG_LEVEL_ERR)
+		atomic_store(&erred, true);
 
 	if (!use_syslog) {
 		if (log_now() >= LOG_LEVEL_DEBUG)

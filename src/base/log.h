@@ -22,8 +22,10 @@ enum log_level {
 	LOG_LEVEL_TRACE,
 };
 
-/* Set once, before the second thread. */
+/* Set once, before the second thread. With syslog, the way there is open from now
+ * on, and taken unless log_to_syslog() is to say when. */
 void log_init(enum log_level level, bool to_syslog);
+void log_to_syslog(bool to_syslog);
 
 /* The level in force (enum log_level): a thing to test before doing work only for
  * the log. */
@@ -53,6 +55,9 @@ static inline enum log_level log_now(void)
 	return (enum log_level)atomic_load_explicit(&log_level_now,
 						    memory_order_relaxed);
 }
+
+/* Whether an error has been logged by this process: one line is enough. */
+bool log_has_erred(void);
 
 #define log_at(level, ...)                                                     \
 	do {                                                                   \

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "keeper/keeper.h"
 
+static int null_fd = -1;
+
 /* The connection says that it is ready, or ends with it. */
 static int wait_for(pid_t child, int fd)
 {
@@ -44,13 +46,25 @@ int background_begin(int *ret_fd, int *ret_status)
 	return 0;
 }
 
+int background_prepare(void)
+{
+	null_fd = fd_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	return null_fd < 0 ? log_err(null_fd, "/dev/null") : 0;
+}
+
+/* syscalls(keeper): dup2 dup3 close
+ * syscalls(launcher): dup2 dup3 close */
+void background_leave(void)
+{
+	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+		dup2(null_fd, i);
+	log_to_syslog(true);
+}
+
+/* syscalls(launcher): write close */
 void background_ready(int *fd)
 {
-	int null = fd_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-
-	for (int i = STDIN_FILENO; null >= 0 && i <= STDERR_FILENO; i++)
-		dup2(null, i);
-	(void)fd_close(&null);
+	background_leave();
 	if (write(*fd, "", 1) < 0)
 		log_debug("whoever started it has not waited");
 	(void)fd_close(fd);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * --daemonize: the launcher goes on without whoever started it.
+ * --daemonize: the processes go on without whoever started them.
  *
  * What is wrong at the start is still said on standard error, and is the exit
- * status that is waited for; from then on the log goes to syslog.
+ * status that is waited for; from then on the log goes to syslog. The launcher has
+ * standard descriptors of its own, keeper and worker have one set between them.
  */
 #ifndef KEEPER_BACKGROUND_H
 #define KEEPER_BACKGROUND_H
@@ -17,8 +18,13 @@
  */
 int background_begin(int *ret_fd, int *ret_status);
 
-/* The child: VMMs can connect. Gives the standard descriptors up, lets the parent
- * end and consumes *fd. */
+/* Opens what background_leave() needs. Before any sandbox. -errno, said in the log. */
+int background_prepare(void);
+
+/* Gives the standard descriptors up; the log goes to syslog. */
+void background_leave(void);
+
+/* The child: VMMs can connect. Does that, lets the parent end and consumes *fd. */
 void background_ready(int *fd);
 
 #endif

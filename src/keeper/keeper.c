@@ -208,6 +208,9 @@ static int run_workers(const struct config *cfg, struct keeper *k,
 			log_err(worker, "cannot start the worker");
 			return k->deaths ? STATUS_WORKER_DIED : STATUS_FAILED;
 		}
+		/* The first worker says what is wrong while somebody reads it. */
+		if (cfg->daemonize)
+			log_to_syslog(true);
 		status = watch(k, worker, &set, &e);
 		if (!e.died_of ||
 		    !restart_decide(&restarts, cfg, k, e.died_of,
@@ -235,8 +238,6 @@ int keeper_run(const struct config *cfg, struct keeper *k, int *listen_fd,
 	if (setup(k, listen_fd, root_fd) < 0 ||
 	    sandbox_close_keeper(cfg, k->root_fd, k->proc_fd) < 0)
 		return STATUS_FAILED;
-	log_info("Waiting for vhost-user socket connection...");
-	keeper_tell(k, KEEPER_READY);
 	status = run_workers(cfg, k, ret_in_worker);
 	free(k->fds);
 	return status;

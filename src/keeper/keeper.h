@@ -54,7 +54,7 @@ void keeper_block_signals(void);
 /* Those of them that the launcher waits for as well. */
 void keeper_launch_signals(sigset_t *set);
 
-/* Tells the launcher a status to end with, or KEEPER_READY. */
+/* Tells the launcher a status to end with, or, from the first worker, KEEPER_READY. */
 void keeper_tell(const struct keeper *k, int what);
 
 /*

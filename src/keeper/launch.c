@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "keeper/background.h"
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
 #include "keeper/manager.h"
@@ -31,7 +32,8 @@ struct launch {
 	pid_t keeper;
 	int link_fd; /* to the keeper; -1: it has hung up */
 	int signal_fd;
-	int notify_fd; /* to who waits for the readiness; -1: nobody does */
+	/* To those who wait for the readiness; -1: nobody does. */
+	int notify_fd, starter_fd;
 	int64_t deadline; /* ms of the monotonic clock; 0: none */
 	int status; /* when that is over */
 };
@@ -82,6 +84,8 @@ static void on_link(struct launch *l)
 
 	if (told && what == KEEPER_READY) {
 		manager_ready(&l->notify_fd);
+		if (l->starter_fd >= 0)
+			background_ready(&l->starter_fd);
 		return;
 	}
 	if (told)
@@ -116,9 +120,11 @@ static int wait_for_keeper(struct launch *l)
 /* The socket has to have an end when the worker closes it, and the share when
  * the host unmounts it. */
 static int wait_outside(const struct config *cfg, struct listener *listener,
-			int *root_fd, struct sandbox_link *link, pid_t keeper)
+			int *root_fd, int *starter_fd,
+			struct sandbox_link *link, pid_t keeper)
 {
-	struct launch l = { .keeper = keeper, .link_fd = link->launcher };
+	struct launch l = { .keeper = keeper, .link_fd = link->launcher,
+			    .starter_fd = fd_take(starter_fd) };
 	sigset_t set;
 	int status;
 
@@ -135,6 +141,7 @@ static int wait_outside(const struct config *cfg, struct listener *listener,
 	status = wait_for_keeper(&l);
 	(void)fd_close(&l.signal_fd);
 	(void)fd_close(&l.notify_fd);
+	(void)fd_close(&l.starter_fd);
 	(void)fd_close(&l.link_fd);
 	return status;
 }
@@ -160,7 +167,7 @@ static int keep(const struct config *cfg, struct listener *listener,
 }
 
 int launch_run(struct config *cfg, struct listener *listener, int *root_fd,
-	       bool *ret_child)
+	       int *starter_fd, bool *ret_child)
 {
 	struct sandbox_link link;
 	pid_t keeper = sandbox_fork(cfg, &link);
@@ -168,6 +175,9 @@ int launch_run(struct config *cfg, struct listener *listener, int *root_fd,
 	*ret_child = keeper == 0;
 	if (keeper < 0)
 		return STATUS_FAILED;
-	return keeper ? wait_outside(cfg, listener, root_fd, &link, keeper) :
-			keep(cfg, listener, root_fd, &link);
+	if (keeper)
+		return wait_outside(cfg, listener, root_fd, starter_fd, &link,
+				    keeper);
+	(void)fd_close(starter_fd);
+	return keep(cfg, listener, root_fd, &link);
 }

@@ -18,9 +18,10 @@ struct listener;
 /*
  * Serves one front-end on the listener. Returns the exit status, in each of the
  * three processes; *ret_child tells the launcher, who has to close the listener,
- * from the others, to whom only the exit is left. *root_fd is consumed.
+ * from the others, to whom only the exit is left. *root_fd is consumed, and so is
+ * *starter_fd (-1: nobody waits for background_ready()).
  */
 int launch_run(struct config *cfg, struct listener *listener, int *root_fd,
-	       bool *ret_child);
+	       int *starter_fd, bool *ret_child);
 
 #endif

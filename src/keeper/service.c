@@ -23,8 +23,12 @@
 #include "base/recall.h"
 #include "control/control.h"
 #include "fs/lock_table.h"
+#include "keeper/background.h"
 #include "sandbox/sandbox.h"
 #include "vhost/server.h"
+
+/* What launchers wait for, letter by letter. */
+static const char waiting_line[] = "Waiting for vhost-user socket connection...";
 
 /* ARENA_SESSION. */
 struct state_record {
@@ -266,6 +270,18 @@ static int start_control(struct service *s, const struct config *cfg,
 	return control_start(&s->control, &view, k->control_fd);
 }
 
+/*
+ * VMMs can connect: nothing can go wrong at start any more, and all who wait for
+ * that hear of it. Only a first worker has somebody to tell.
+ */
+static void announce_start(const struct keeper *k)
+{
+	if (k->deaths)
+		return;
+	log_info("%s", waiting_line);
+	keeper_tell(k, KEEPER_READY);
+}
+
 /* One front-end, or with --reconnect one after the other. */
 static enum server_end serve(struct service *s, const struct config *cfg,
 			     struct keeper *k)
@@ -274,7 +290,7 @@ static enum server_end serve(struct service *s, const struct config *cfg,
 
 	while (cfg->reconnect && end != SERVER_STOPPED) {
 		server_forget(&s->server);
-		log_info("Waiting for vhost-user socket connection...");
+		log_info("%s", waiting_line);
 		end = server_run(&s->server, &k->listen_fd);
 	}
 	return end;
@@ -290,15 +306,20 @@ int service_run(const struct config *cfg, struct keeper *k, pid_t keeper)
 		r = follow_keeper(keeper);
 	if (r == 0)
 		r = init(&s, cfg, k);
+	/* What goes wrong from here on, the starter does not get to read. */
+	if (r == 0 && cfg->daemonize)
+		background_leave();
 	if (r == 0)
 		r = sandbox_close_worker(cfg);
 	if (r == 0)
 		r = start_control(&s, cfg, k);
 	if (r < 0) {
-		log_err(r, k->deaths ? "the worker cannot go on" :
-				       "the worker cannot start");
+		if (!log_has_erred())
+			log_err(r, k->deaths ? "the worker cannot go on" :
+					       "the worker cannot start");
 		return k->deaths ? STATUS_WORKER_DIED : STATUS_FAILED;
 	}
+	announce_start(k);
 	end = serve(&s, cfg, k);
 	status = end == SERVER_DISCONNECTED ? STATUS_OK : STATUS_FAILED;
 	announce_end(status);

@@ -534,6 +534,11 @@ START_TEST(daemonize_says_what_is_wrong)
 	ok(daemon_prepare(&fx.d));
 	REFUSED("--daemonize", "--socket-path={socket}", "--shared-dir=/no/such/directory");
 	REFUSED("--daemonize", "--socket-path=/no/such/directory/s", "--shared-dir={share}");
+	/* What the serving process alone finds out */
+	REFUSED("--daemonize", "--socket-path={socket}", "--shared-dir={share}",
+		"--posix-acl=always", "--xattrmap=:map::user.virtiofs.:");
+	REFUSED("--socket-path={socket}", "--shared-dir={share}", "--posix-acl=always", "-o",
+		"no_xattr");
 	daemon_discard(&fx.d);
 }
 END_TEST
