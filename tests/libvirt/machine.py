@@ -49,6 +49,7 @@ SHARE = """<filesystem type='mount'>
 BINARY = "<binary path='%s' xattr='on'>%%s</binary>" % host.DAEMON
 CACHE = "<cache mode='always'/>"
 POOL = "<thread_pool size='4'/>"
+FILES = "<openfiles max='5000'/>"
 LOCKS = "<lock posix='on' flock='on'/>"
 
 
@@ -57,8 +58,9 @@ def idmap(kind):
         kind, host.USER, host.SUBIDS[0] + 100)
 
 
-# tag: what is inside of <filesystem>. A libvirt that splits options takes no word on locks, and
-# only that one takes <readonly/>; only a user's takes <idmap>.
+# tag: what is inside of <filesystem>. Only 9.0 passes <lock> on (the newer one refuses it for a
+# daemon that has separate options); only the newer one has <openfiles> and <readonly/>; only a
+# user's takes <idmap>, and no sandbox but namespaces.
 OLDER = {
     "share": BINARY % (CACHE + LOCKS + POOL),
     "found": "",
@@ -66,14 +68,14 @@ OLDER = {
     "outside": None,            # its daemon is not libvirt's
 }
 NEWER = {
-    "share": BINARY % (CACHE + "<sandbox mode='namespace'/>" + POOL),
+    "share": BINARY % (CACHE + "<sandbox mode='namespace'/>" + POOL + FILES),
     "found": "",
     "chroot": BINARY % "<cache mode='none'/><sandbox mode='chroot'/>",
     "readonly": BINARY % CACHE + "<readonly/>",
     "outside": None,
 }
 USERS = {
-    "share": BINARY % (CACHE + POOL),
+    "share": BINARY % (CACHE + POOL + FILES),
     "found": "",
     "readonly": BINARY % "" + "<readonly/>",
     "ids": BINARY % "" + "<idmap>%s%s</idmap>" % (idmap("uid"), idmap("gid")),

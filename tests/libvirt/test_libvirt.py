@@ -22,7 +22,7 @@ OLD = {
 }
 NEW = {
     "share": ["--shared-dir", "/run/shares/share", "--cache", "always", "--sandbox", "namespace", "--xattr",
-              "--thread-pool-size=4"],
+              "--thread-pool-size=4", "--rlimit-nofile=5000"],
     "found": ["--shared-dir", "/run/shares/found"],
     "chroot": ["--shared-dir", "/run/shares/chroot", "--cache", "never", "--sandbox", "chroot", "--xattr"],
     "readonly": ["--shared-dir", "/run/shares/readonly", "--cache", "always", "--xattr", "--readonly"],
@@ -37,7 +37,7 @@ def maps(first, count):
 ALL_IDS, SOME_IDS = maps(*hosts.SUBIDS), maps(hosts.SUBIDS[0] + 100, 1000)
 USERS = {
     "share": ["--shared-dir", "/run/shares/share", "--cache", "always", "--xattr", "--thread-pool-size=4",
-              *ALL_IDS],
+              "--rlimit-nofile=5000", *ALL_IDS],
     "found": ["--shared-dir", "/run/shares/found", *ALL_IDS],
     "readonly": ["--shared-dir", "/run/shares/readonly", "--xattr", *ALL_IDS, "--readonly"],
     "ids": ["--shared-dir", "/run/shares/ids", "--xattr", *SOME_IDS],
