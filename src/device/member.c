@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/probe.h"
 #include "device/device.h"
 #include "fuse/serve.h"
 
@@ -24,6 +25,7 @@ static struct member *member_of(struct request *rq)
 
 static void on_acts(struct request *rq)
 {
+	probe_request_start(rq->h.opcode, rq->h.nodeid, rq->h.unique);
 	crew_act(member_of(rq));
 }
 
@@ -90,17 +92,17 @@ static void count(struct member *m, uint64_t start, int len)
 {
 	const struct request *rq = &m->slot->rq;
 	struct stats_op *op = stats_of(&m->slot->stats, rq->h.opcode);
-	uint64_t ns;
+	uint64_t ns = start && len != REQUEST_PARKED ? clock_ns() - start : 0;
 
+	probe_request_done(rq->h.opcode, rq->error, ns, rq->h.unique);
 	stats_add(&op->count, 1);
 	stats_add(&op->bytes_in, rq->h.len);
 	if (rq->error)
 		stats_add(&op->errors, 1);
 	if (len > 0)
 		stats_add(&op->bytes_out, (uint64_t)len);
-	if (!start || len == REQUEST_PARKED)
+	if (ns == 0)
 		return;
-	ns = clock_ns() - start;
 	stats_time(op, ns);
 	if (trace_wanted(&m->crew->dev->trace))
 		trace_request(m, ns, len > 0 ? (uint32_t)len : 0);

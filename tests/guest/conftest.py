@@ -22,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -61,8 +62,10 @@ EXPORTS = "export " + " ".join("%s='%s'" % v for v in ENVIRONMENT.items()) + "; 
 ALARMS = ("Sanitizer", "runtime error:")
 
 
-# A time limit that ends pytest leaves nothing behind either.
-signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+# A time limit that ends pytest leaves nothing behind either. (pytest-xdist may load this in
+# another thread, which cannot say so.)
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 # No name is used twice: a guest may still know what the host has removed.
 numbers = itertools.count(1)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -15,7 +16,8 @@ import machine  # noqa: E402
 import vm  # noqa: E402
 
 # A time limit that ends pytest leaves nothing behind either.
-signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 class Machine(hosts.Domain):

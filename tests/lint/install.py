@@ -186,11 +186,26 @@ def check_apparmor(profile, shares):
             say(name, f'apparmor_parser says: {r.stderr.strip()}')
 
 
+# --- probes ---
+
+def check_probes(program, has_sdt):
+    """The probes of doc/watching.md are in the program, where <sys/sdt.h> was there to build it."""
+    if has_sdt != 'true':
+        print('no <sys/sdt.h>: built without probes')
+        sys.exit(77)
+    with open(program, 'rb') as f:
+        data = f.read()
+    for name in ('request_start', 'request_done'):
+        if b'virtiofsd\0' + name.encode() + b'\0' not in data:
+            say(program, f'has no probe virtiofsd:{name}')
+
+
 CHECKS = {
     'options': check_options,
     'completions': check_completions,
     'units': check_units,
     'apparmor': check_apparmor,
+    'probes': check_probes,
 }
 
 
