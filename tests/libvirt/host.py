@@ -42,7 +42,6 @@ ACCOUNTS = {
     "subuid": "user:%d:%d\n" % SUBIDS,
     "subgid": "user:%d:%d\n" % SUBIDS,
 }
-QUIET = 'log_filters = "1:util.command 2:qemu.qemu_virtiofs 4:*"\n'
 
 # Of a host: kernel of its guests, where the newer libvirt is, and where the file is by which the
 # daemon is found.
@@ -131,8 +130,7 @@ class Host:
         for name in ("boot", "domain", "shares", "home", "user/%d" % USER, "qemu"):
             os.makedirs(self.folder + "/run/" + name, exist_ok=True)
         os.makedirs(over + "/etc/libvirt")
-        write(self.folder + "/libvirt/libvirtd.conf", 'auth_unix_rw = "none"\n' + QUIET)
-        write(self.folder + "/run/home/.config/libvirt/libvirtd.conf", QUIET)
+        write(self.folder + "/libvirt/libvirtd.conf", 'auth_unix_rw = "none"\n')
         # One has its logs written by virtlogd, as is the default, the others have files.
         handler = "logd" if self.kind == "bookworm" else "file"
         for path in ("/libvirt", "/run/home/.config/libvirt"):

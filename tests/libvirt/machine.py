@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The domain that tests start: one machine with shares of many kinds, as XML for each libvirt."""
 
-import os
-import sys
-
 import host
-
-sys.path.insert(0, os.path.join(os.path.dirname(host.HERE), "guest"))
-import vm  # noqa: E402
+import vm
 
 # One CPU: an emulated machine with more breaks now and then while it finds these many devices
 # (QEMU 10: iotlb_to_section).

@@ -194,7 +194,8 @@ def test_owners(domain):
     if domain.host.session:
         numbers["share"] = hosts.SUBIDS[0] + 499
     for tag, number in numbers.items():
-        domain.run("cd /mnt/%s; chmod 777 .; setpriv --reuid=500 --regid=500 --clear-groups touch of-500; touch of-root" % tag)
+        domain.run("cd /mnt/%s; chmod 777 .; touch of-root; "
+                   "setpriv --reuid=500 --regid=500 --clear-groups touch of-500" % tag)
         there = os.stat(domain.seen(tag) + "/of-500")
         assert (there.st_uid, there.st_gid) == (number, number)
         assert os.stat(domain.seen(tag) + "/of-root").st_uid == (hosts.USER if domain.host.session else 0)
@@ -246,9 +247,8 @@ def test_share_that_comes_and_goes(domain):
     domain.virsh("attach-device", "/run/later.xml", "--live")
     alias = "fs%d" % len(domain.tags)
     pid = domain.daemon(alias)
-    domain.run("for i in $(seq 100); do grep -qs later /sys/bus/virtio/devices/*/tag /sys/fs/virtiofs/*/tag && break; "
-               "mkdir -p /mnt/later; mount -t virtiofs later /mnt/later 2>/dev/null && break; sleep 0.1; done\n"
-               "mkdir -p /mnt/later; grep -q /mnt/later /proc/mounts || mount -t virtiofs later /mnt/later")
+    domain.run("mkdir -p /mnt/later; for i in $(seq 100); do mount -t virtiofs later /mnt/later 2>/tmp/err && exit 0; "
+               "sleep 0.1; done; cat /tmp/err; exit 1")
     domain.run("echo text >/mnt/later/f; sync; umount /mnt/later")
     assert hosts.read(path + "/f") == "text\n"
     found = re.search(r"<filesystem type='mount'[^>]*>(?:(?!</filesystem>).)*<target dir='later'/>.*?</filesystem>",
