@@ -95,12 +95,10 @@ void prometheus_stats(struct json_object *s)
 		 "/count");
 	counters("request_errors_total", "Those that were answered an error.",
 		 ops, "op", "/op", "/errors");
-	counters("request_bytes_total", "Bytes of requests.", ops, "op", "/op",
-		 "/bytes_in");
-	counters("reply_bytes_total", "Bytes of replies.", ops, "op", "/op",
-		 "/bytes_out");
+	counters("bytes_total", "Bytes of requests and replies.", ops, "op",
+		 "/op", "/bytes");
 	type("request_seconds", "histogram",
-	     "Latency of a sample of the requests, one in eight.");
+	     "Latency of a sample of the requests, one in sixteen.");
 	for (size_t i = 0; ops && i < json_object_array_length(ops); i++)
 		histogram(json_object_array_get_idx(ops, i));
 	counters("queue_requests_total", "Requests of the queue.", queues,

@@ -164,14 +164,13 @@ void show_status(struct json_object *s)
 
 static void show_op(struct json_object *o)
 {
-	struct show_buf in, out, p50, p99, p999;
+	struct show_buf bytes, p50, p99, p999;
 
-	printf("%-16s %12llu %9llu %11s %11s %9s %9s %9s\n",
+	printf("%-16s %12llu %9llu %11s %9s %9s %9s\n",
 	       ctl_text(o, "/op"),
 	       (unsigned long long)ctl_number(o, "/count"),
 	       (unsigned long long)ctl_number(o, "/errors"),
-	       show_bytes(ctl_real(o, "/bytes_in"), &in),
-	       show_bytes(ctl_real(o, "/bytes_out"), &out),
+	       show_bytes(ctl_real(o, "/bytes"), &bytes),
 	       show_us(ctl_real(o, "/p50_us"), &p50),
 	       show_us(ctl_real(o, "/p99_us"), &p99),
 	       show_us(ctl_real(o, "/p999_us"), &p999));
@@ -195,8 +194,8 @@ void show_stats(struct json_object *s)
 
 	printf("Since the worker began, %s ago:\n\n",
 	       show_seconds(ctl_real(s, "/uptime"), &up));
-	printf("%-16s %12s %9s %11s %11s %9s %9s %9s\n", "op", "count", "errors",
-	       "in", "out", "p50", "p99", "p99.9");
+	printf("%-16s %12s %9s %11s %9s %9s %9s\n", "op", "count", "errors",
+	       "bytes", "p50", "p99", "p99.9");
 	for (size_t i = 0; ops && i < json_object_array_length(ops); i++)
 		show_op(json_object_array_get_idx(ops, i));
 	printf("\n%-16s %12s %9s %13s %9s %9s\n", "queue", "requests", "kicks",

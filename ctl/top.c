@@ -18,7 +18,7 @@
 /* One op between two answers. */
 struct row {
 	const char *op;
-	double rate, errors, in, out; /* a second */
+	double rate, errors, bytes; /* a second */
 	double p50, p99; /* us */
 };
 
@@ -109,10 +109,8 @@ static unsigned int rows_between(struct json_object *now,
 			.rate = count / seconds,
 			.errors = (ctl_real(a, "/errors") -
 				   ctl_real(b, "/errors")) / seconds,
-			.in = (ctl_real(a, "/bytes_in") -
-			       ctl_real(b, "/bytes_in")) / seconds,
-			.out = (ctl_real(a, "/bytes_out") -
-				ctl_real(b, "/bytes_out")) / seconds,
+			.bytes = (ctl_real(a, "/bytes") -
+				  ctl_real(b, "/bytes")) / seconds,
 			.p50 = quantile(a, b, 0.5),
 			.p99 = quantile(a, b, 0.99),
 		};
@@ -138,22 +136,21 @@ line(struct screen *s, const char *fmt, ...)
 static void show_head(struct screen *s, struct json_object *st,
 		      const struct row *row, unsigned int n)
 {
-	double rate = 0, in = 0, out = 0, errors = 0;
-	struct show_buf a, b;
+	double rate = 0, bytes = 0, errors = 0;
+	struct show_buf a;
 
 	for (unsigned int i = 0; i < n; i++) {
 		rate += row[i].rate;
 		errors += row[i].errors;
-		in += row[i].in;
-		out += row[i].out;
+		bytes += row[i].bytes;
 	}
 	line(s, "%s%s", ctl_text(st, "/shared-dir"),
 	     ctl_bool(st, "/drained") ? "  STANDS STILL (drain)" :
 	     ctl_bool(st, "/session/mounted") ? "" :
 	     ctl_bool(st, "/session/connected") ? "  not mounted" :
 						  "  no VMM");
-	line(s, "%.0f requests/s, %.0f errors/s   in %s/s   out %s/s", rate,
-	     errors, show_bytes(in, &a), show_bytes(out, &b));
+	line(s, "%.0f requests/s   %.0f errors/s   %s/s", rate, errors,
+	     show_bytes(bytes, &a));
 	line(s, "%llu nodes   %llu open   %llu/%llu descriptors   %s   %llu threads%s%s",
 	     (unsigned long long)ctl_number(st, "/nodes"),
 	     (unsigned long long)ctl_number(st, "/handles"),
@@ -199,16 +196,15 @@ static void show_queues(struct screen *s, struct json_object *now,
 
 static void show_rows(struct screen *s, const struct row *row, unsigned int n)
 {
-	struct show_buf in, out, p50, p99;
+	struct show_buf bytes, p50, p99;
 
 	line(s, " ");
-	line(s, "%-14s %10s %9s %12s %12s %9s %9s", "op", "requests/s",
-	     "errors/s", "in/s", "out/s", "p50", "p99");
+	line(s, "%-14s %10s %9s %12s %9s %9s", "op", "requests/s",
+	     "errors/s", "bytes/s", "p50", "p99");
 	for (unsigned int i = 0; i < n; i++)
-		line(s, "%-14s %10.0f %9.0f %12s %12s %9s %9s", row[i].op,
-		     row[i].rate, row[i].errors, show_bytes(row[i].in, &in),
-		     show_bytes(row[i].out, &out), show_us(row[i].p50, &p50),
-		     show_us(row[i].p99, &p99));
+		line(s, "%-14s %10.0f %9.0f %12s %9s %9s", row[i].op,
+		     row[i].rate, row[i].errors, show_bytes(row[i].bytes, &bytes),
+		     show_us(row[i].p50, &p50), show_us(row[i].p99, &p99));
 }
 
 static void show(struct screen *s, struct json_object *status,

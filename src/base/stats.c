@@ -25,8 +25,7 @@ void stats_sum(struct stats_op *sum, const struct stats_op *op)
 {
 	stats_add(&sum->count, stats_get(&op->count));
 	stats_add(&sum->errors, stats_get(&op->errors));
-	stats_add(&sum->bytes_in, stats_get(&op->bytes_in));
-	stats_add(&sum->bytes_out, stats_get(&op->bytes_out));
+	stats_add(&sum->bytes, stats_get(&op->bytes));
 	for (unsigned int i = 0; i < STATS_BUCKETS; i++)
 		sum->bucket[i] += op->bucket[i];
 }

@@ -268,8 +268,7 @@ static void put_op(struct json *j, uint32_t opcode, const struct stats_op *op)
 	json_string(j, "op", op_name(opcode));
 	json_number(j, "count", op->count);
 	json_number(j, "errors", op->errors);
-	json_number(j, "bytes_in", op->bytes_in);
-	json_number(j, "bytes_out", op->bytes_out);
+	json_number(j, "bytes", op->bytes);
 	json_number(j, "timed", stats_timed(op));
 	json_real(j, "p50_us", (double)stats_quantile(op, 500) / 1000);
 	json_real(j, "p99_us", (double)stats_quantile(op, 990) / 1000);

@@ -60,6 +60,7 @@ struct member {
 	struct crew *crew;
 	unsigned int no; /* within the crew */
 	struct tally *tally; /* of the request in the slot; arena */
+	uint64_t start; /* when it began to act, in ns, if it is timed; or 0 */
 	struct slot *slot;
 	/* The thread's own: */
 	bool leads; /* as far as it knows */

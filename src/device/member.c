@@ -25,8 +25,13 @@ static struct member *member_of(struct request *rq)
 
 static void on_acts(struct request *rq)
 {
+	struct member *m = member_of(rq);
+
 	probe_request_start(rq->h.opcode, rq->h.nodeid, rq->h.unique);
-	crew_act(member_of(rq));
+	if (stats_is_sample(rq->h.unique) ||
+	    trace_wanted(&m->crew->dev->trace))
+		m->start = clock_ns();
+	crew_act(m);
 }
 
 static void on_blocks(struct request *rq)
@@ -65,14 +70,6 @@ static void finish(struct member *m, int len)
 		stats_add(&m->slot->stats.notified, 1);
 }
 
-/* The clock, if the request that comes is to be timed; else 0. */
-static uint64_t start_time(struct member *m)
-{
-	return stats_take_turn(&m->slot->stats) ||
-			       trace_wanted(&m->crew->dev->trace) ?
-		       clock_ns() : 0;
-}
-
 static void trace_request(struct member *m, uint64_t ns, uint32_t len)
 {
 	struct trace_record *r;
@@ -87,25 +84,33 @@ static void trace_request(struct member *m, uint64_t ns, uint32_t len)
 	trace_end(r, number);
 }
 
-/* Counts a request that is about to be answered with @len bytes, or was parked. */
-static void count(struct member *m, uint64_t start, int len)
+/* Kept apart: what it needs is not to be made room for each time. */
+static void __attribute__((noinline))
+time_request(struct member *m, struct stats_op *op, int len)
 {
-	const struct request *rq = &m->slot->rq;
-	struct stats_op *op = stats_of(&m->slot->stats, rq->h.opcode);
-	uint64_t ns = start && len != REQUEST_PARKED ? clock_ns() - start : 0;
+	uint64_t ns = clock_ns() - m->start;
 
-	probe_request_done(rq->h.opcode, rq->error, ns, rq->h.unique);
-	stats_add(&op->count, 1);
-	stats_add(&op->bytes_in, rq->h.len);
-	if (rq->error)
-		stats_add(&op->errors, 1);
-	if (len > 0)
-		stats_add(&op->bytes_out, (uint64_t)len);
-	if (ns == 0)
-		return;
 	stats_time(op, ns);
 	if (trace_wanted(&m->crew->dev->trace))
 		trace_request(m, ns, len > 0 ? (uint32_t)len : 0);
+	probe_request_done(m->slot->rq.h.opcode, m->slot->rq.error, ns,
+			   m->slot->rq.h.unique);
+}
+
+/* Counts a request that is about to be answered with @len bytes, or was parked. */
+static inline void count(struct member *m, int len)
+{
+	const struct request *rq = &m->slot->rq;
+	struct stats_op *op = stats_of(&m->slot->stats, rq->h.opcode);
+
+	stats_add(&op->count, 1);
+	stats_add(&op->bytes, len > 0 ? rq->h.len + (uint64_t)len : rq->h.len);
+	if (rq->error)
+		stats_add(&op->errors, 1);
+	if (m->start && len != REQUEST_PARKED)
+		time_request(m, op, len);
+	else
+		probe_request_done(rq->h.opcode, rq->error, 0, rq->h.unique);
 }
 
 static void finish_parked(struct member *m, uint64_t unique, int result)
@@ -123,7 +128,7 @@ static int serve_one(struct member *m)
 {
 	struct queue *q = &m->crew->queue;
 	struct chain *c = &m->slot->chain;
-	uint64_t unique, start;
+	uint64_t unique;
 	int r, result;
 
 	r = queue_pop_done(q, c, &unique, &result);
@@ -136,14 +141,14 @@ static int serve_one(struct member *m)
 		r = queue_pop(q, c);
 	if (r <= 0)
 		return r;
-	start = start_time(m);
+	m->start = 0;
 	r = fuse_serve(m->crew->dev->session, bind(m));
 	if (r == REQUEST_EXCLUSIVE) {
 		atomic_store(&m->exclusive, EXCLUSIVE_WAITS);
 		return r;
 	}
 	crew_acted(m);
-	count(m, start, r);
+	count(m, r);
 	/* A parked one may have been completed by now. */
 	if (r != REQUEST_PARKED)
 		finish(m, r);
@@ -324,7 +329,8 @@ void member_run_exclusive(struct member *m)
 	rq->queue_size = device_request_queue_size(crew->dev);
 	r = fuse_serve_exclusive(crew->dev->session, rq);
 	queue_push(&crew->queue, &m->slot->chain, (uint32_t)r);
-	count(m, 0, r);
+	m->start = 0;
+	count(m, r);
 	crew_wake(crew);
 	atomic_store(&m->exclusive, EXCLUSIVE_DONE);
 	futex_wake(&m->exclusive);
