@@ -32,6 +32,10 @@ PACKAGE = {
     "usr/bin/virtiofsd-c",
     "usr/share/qemu/vhost-user/40-virtiofsd-c.json",
     "usr/share/man/man1/virtiofsd-c.1.gz",
+    "usr/bin/virtiofsctl",
+    "usr/share/man/man1/virtiofsctl.1.gz",
+    "usr/share/bash-completion/completions/virtiofsctl",
+    "usr/share/virtiofsd-c/bpftrace/errors.bt",
     "usr/lib/systemd/system/virtiofsd@.service",
     "usr/lib/systemd/system/virtiofsd@.socket",
     "usr/share/bash-completion/completions/virtiofsd-c",
@@ -47,6 +51,9 @@ INSTALLED = {
     "usr/libexec/virtiofsd",
     "usr/share/qemu/vhost-user/50-virtiofsd.json",
     "usr/share/man/man1/virtiofsd.1",
+    "usr/bin/virtiofsctl",
+    "usr/share/man/man1/virtiofsctl.1",
+    "usr/share/virtiofsd/bpftrace/latency.bt",
     "usr/lib/systemd/system/virtiofsd@.service",
     "usr/lib/systemd/system/virtiofsd@.socket",
     "usr/share/bash-completion/completions/virtiofsd",
@@ -213,9 +220,11 @@ def test_package_depends_on_what_it_needs(package):
     need("readelf")
     depends = run("dpkg-deb", "-f", deb(package[0]), "Depends")
     program = package[1] + "/usr/bin/virtiofsd-c"
-    libraries = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", program))
+    libraries = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", program,
+                                                   package[1] + "/usr/bin/virtiofsctl"))
     packages = {"libc.so.6": "libc6", "libcap-ng.so.0": "libcap-ng0",
-                "libseccomp.so.2": "libseccomp2", "libm.so.6": "libc6"}
+                "libseccomp.so.2": "libseccomp2",
+                "libjson-c.so.5": "libjson-c5", "libm.so.6": "libc6"}
     for library in libraries:
         assert packages[library] in depends, library
 
