@@ -9,6 +9,9 @@
  * number (base/slots.h), overwritten by whoever comes next. Nothing is taken out
  * when the guest forgets: the number is no node's any more then. A wrong guess
  * costs a call, never an answer.
+ *
+ * The part in use doubles as names come, and with it the memory that they are spread
+ * over.
  */
 #ifndef FS_HINTS_H
 #define FS_HINTS_H
@@ -16,15 +19,18 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HINTS_MAX (1U << 17) /* 1 MiB, touched as names come */
+#define HINTS_MIN (1U << 10)
+#define HINTS_MAX (1U << 17) /* 1 MiB */
 
 struct hints {
 	_Atomic uint64_t *place; /* tag << 32 | lower half of a node's number */
+	_Atomic uint32_t mask; /* places in use - 1 */
+	_Atomic uint32_t noted; /* names, since it was set */
 };
 
-/* A name's place in the table and what is there if it is known. */
+/* What is left of directory and name; its place follows from it, too. */
 struct hint {
-	uint32_t index, tag;
+	uint32_t tag;
 };
 
 int hints_init(struct hints *h);

@@ -48,21 +48,30 @@ START_TEST(names_are_known_until_dropped)
 }
 END_TEST
 
-/* Dropping a name leaves another alone that has taken its place. */
+/* Two names can share a place; the third one takes it from one of them, and dropping
+ * one leaves the others alone. */
 START_TEST(places_are_shared)
 {
-	struct hint a = hint_of(1, "a"), b = a;
+	struct hint a = hint_of(1, "a"), b = a, c = a;
 
-	b.tag = a.tag + 2;
+	b.tag = a.tag ^ 1U << 31;
+	c.tag = a.tag ^ 1U << 30;
 	hints_note(&hints, a, 3);
 	hints_note(&hints, b, 4);
-	ck_assert_uint_eq(hints_find(&hints, a), 0);
+	ck_assert_uint_eq(hints_find(&hints, a), 3);
 	hints_drop(&hints, a);
+	ck_assert_uint_eq(hints_find(&hints, a), 0);
 	ck_assert_uint_eq(hints_find(&hints, b), 4);
+	hints_note(&hints, a, 3);
+	hints_note(&hints, c, 5);
+	ck_assert_uint_eq(hints_find(&hints, c), 5);
+	ck_assert_uint_eq((hints_find(&hints, a) != 0) +
+				  (hints_find(&hints, b) != 0),
+			  1);
 }
 END_TEST
 
-/* Most of as many names as there are places / 8 stay known: they are spread. */
+/* Most names stay known while the table grows with them. */
 START_TEST(names_are_spread)
 {
 	unsigned int n = HINTS_MAX / 8, known = 0;
@@ -76,7 +85,23 @@ START_TEST(names_are_spread)
 		snprintf(name, sizeof(name), "file%u", i);
 		known += hints_find(&hints, hint_of(i % 100, name)) == i + 1;
 	}
-	ck_assert_uint_ge(known, n / 100 * 90);
+	ck_assert_uint_ge(known, n / 100 * 80);
+	ck_assert_uint_lt(hints.mask, n * 4);
+}
+END_TEST
+
+/* However many come, it ends somewhere. */
+START_TEST(table_has_an_end)
+{
+	char name[32];
+
+	for (unsigned int i = 0; i < 4 * HINTS_MAX; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		hints_note(&hints, hint_of(i % 100, name), i + 1);
+	}
+	ck_assert_uint_eq(hints.mask, HINTS_MAX - 1);
+	ck_assert_uint_eq(hints_find(&hints, hint_of((4 * HINTS_MAX - 1) % 100, name)),
+			  4 * HINTS_MAX);
 }
 END_TEST
 
@@ -113,6 +138,7 @@ int main(void)
 	tcase_add_test(tc, names_are_known_until_dropped);
 	tcase_add_test(tc, places_are_shared);
 	tcase_add_test(tc, names_are_spread);
+	tcase_add_test(tc, table_has_an_end);
 	tc = unit_tcase(s, "classes", 20);
 	tcase_add_test(tc, classes);
 	return unit_run(s);
