@@ -301,7 +301,7 @@ static int prepare(const struct control *c,
 	return ms;
 }
 
-/* syscalls: poll ppoll read unshare:CLONE_FS prctl:PR_SET_NAME */
+/* syscalls: poll ppoll read prctl:PR_SET_NAME */
 static void *control_main(void *arg)
 {
 	struct control *c = arg;

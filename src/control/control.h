@@ -2,8 +2,8 @@
 /*
  * The control socket (--control-socket): what an operator may ask and say.
  *
- * A client sends one line and gets lines of JSON (control/protocol is in
- * doc/watching.md); `virtiofsctl` is one. A thread of its own answers, from
+ * A client sends one line and gets lines of JSON (doc/watching.md has the protocol);
+ * virtiofsctl is one. A thread of its own answers, from
  * counters that the serving threads keep anyway and the tables' own counts: it
  * takes no lock of theirs but for moments. It is started after the filter, and
  * asleep while nobody asks.
