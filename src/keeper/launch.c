@@ -24,7 +24,11 @@
  * its status on the connection first, and has so long to follow it. That, and
  * what the keeper takes for itself (keeper.c), is below 5 s.
  */
+#ifdef __SANITIZE_ADDRESS__
+#define FOLLOW_MS 3000 /* the leak checker works at a process's end */
+#else
 #define FOLLOW_MS 300
+#endif
 /* From a signal on, if the keeper does not even say anything. */
 #define SILENT_MS 4700
 
