@@ -21,6 +21,9 @@ LIST = (r"find . -name .git -prune -o -type d -printf '%p %y %m %U:%G %n\n' -o "
 COMMIT = ("git init -q . && git add -A && git commit -qm tree && git status --porcelain && "
           "git rev-parse HEAD && git ls-files | wc -l")
 
+# Seconds for one command: without a cache, git in an emulated guest takes minutes.
+LIMIT = 900
+
 
 def make_archive(path, files):
     """A tree that looks like sources, the same in every run: text of many sizes, empty files,
@@ -84,19 +87,19 @@ def life_of_a_tree(place, archive):
     conftest.host_run("cp -a '%s' '%s'" % (unpacked, place.native), "/", "6.1")
     native = place.inside + ".native/tree"
 
-    assert place.run("tar xf tree.tar && ls", timeout=240).out == "tree\ntree.tar\n"
-    listing = place.run("cd tree && " + LIST, timeout=300).out
+    assert place.run("tar xf tree.tar && ls", timeout=LIMIT).out == "tree\ntree.tar\n"
+    listing = place.run("cd tree && " + LIST, timeout=LIMIT).out
     assert listing == conftest.host_run(LIST, place.path + "/tree", "6.1").out
     assert listing == conftest.host_run(LIST, unpacked, "6.1").out
 
-    ours = place.run("cd tree && " + COMMIT, timeout=400)
+    ours = place.run("cd tree && " + COMMIT, timeout=LIMIT)
     assert ours.out == commit and ours.err == ""
-    place.run("cd tree && git fsck --strict --no-progress", timeout=240)
-    place.run("diff -r --no-dereference --exclude=.git tree " + native, timeout=240)
+    place.run("cd tree && git fsck --strict --no-progress", timeout=LIMIT)
+    place.run("diff -r --no-dereference --exclude=.git tree " + native, timeout=LIMIT)
     conftest.host_run("diff -r --no-dereference --exclude=.git tree '%s' && cd tree && "
                       "git fsck --strict --no-progress && git status --porcelain" % unpacked,
                       place.path, "6.1")
-    assert place.run("rm -rf tree && ls -A", timeout=240).out == "tree.tar\n"
+    assert place.run("rm -rf tree && ls -A", timeout=LIMIT).out == "tree.tar\n"
     assert os.listdir(place.path) == ["tree.tar"]
 
 
