@@ -6,7 +6,7 @@
  * were true a moment ago, each for itself. So counting is a load, an addition
  * and a store, without a lock or a shared cache line. One request in
  * STATS_SAMPLE, on average, is timed: the clock costs more than all the rest. The
- * whole is some thirty instructions a request.
+ * whole is less than thirty instructions a request.
  */
 #ifndef BASE_STATS_H
 #define BASE_STATS_H
@@ -53,7 +53,7 @@ static inline uint64_t stats_get(const stats_counter *c)
  * do the same few things again and again. */
 static inline bool stats_is_sample(uint64_t unique)
 {
-	return unique * 0x9e3779b97f4a7c15ULL >> 60 == 0;
+	return unique * 0x9e3779b97f4a7c15ULL < UINT64_MAX / STATS_SAMPLE;
 }
 
 static inline struct stats_op *stats_of(struct stats *s, uint32_t opcode)

@@ -92,22 +92,23 @@ time_request(struct member *m, struct stats_op *op, int len)
 
 	stats_time(op, ns);
 	if (trace_wanted(&m->crew->dev->trace))
-		trace_request(m, ns, len > 0 ? (uint32_t)len : 0);
+		trace_request(m, ns, (uint32_t)len);
 	probe_request_done(m->slot->rq.h.opcode, m->slot->rq.error, ns,
 			   m->slot->rq.h.unique);
 }
 
-/* Counts a request that is about to be answered with @len bytes, or was parked. */
-static inline void count(struct member *m, int len)
+/* Counts a request that is about to be answered with @len bytes, or was parked (0). */
+static inline void __attribute__((always_inline))
+count(struct member *m, int len)
 {
 	const struct request *rq = &m->slot->rq;
 	struct stats_op *op = stats_of(&m->slot->stats, rq->h.opcode);
 
 	stats_add(&op->count, 1);
-	stats_add(&op->bytes, len > 0 ? rq->h.len + (uint64_t)len : rq->h.len);
+	stats_add(&op->bytes, rq->h.len + (uint32_t)len);
 	if (rq->error)
 		stats_add(&op->errors, 1);
-	if (m->start && len != REQUEST_PARKED)
+	if (m->start)
 		time_request(m, op, len);
 	else
 		probe_request_done(rq->h.opcode, rq->error, 0, rq->h.unique);
@@ -148,10 +149,14 @@ static int serve_one(struct member *m)
 		return r;
 	}
 	crew_acted(m);
-	count(m, r);
-	/* A parked one may have been completed by now. */
-	if (r != REQUEST_PARKED)
+	if (r != REQUEST_PARKED) {
+		count(m, r);
 		finish(m, r);
+	} else {
+		/* It may have been completed by now. */
+		m->start = 0;
+		count(m, 0);
+	}
 	return m->leads ? 1 : -ECANCELED;
 }
 

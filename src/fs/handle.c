@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -33,11 +34,22 @@ static bool keep(void *ctx, void *record)
 	return recall_fd(h->fd) == 0;
 }
 
+static size_t ahead_size(const struct handle_table *t)
+{
+	return HANDLE_DIR_LOCKS * sizeof(*t->ahead);
+}
+
+/* syscalls: mmap */
 int handle_table_init(struct handle_table *t, const struct arena *arena)
 {
+	void *p = mmap(NULL, ahead_size(t), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int r;
 
 	memset(t, 0, sizeof(*t));
+	if (p == MAP_FAILED)
+		return -errno;
+	t->ahead = p;
 	for (unsigned int i = 0; i < HANDLE_DIR_LOCKS; i++)
 		pthread_mutex_init(&t->dir_lock[i], NULL);
 	r = slots_init(&t->slots, arena, ARENA_HANDLES, sizeof(struct handle),
@@ -52,8 +64,12 @@ void handle_table_clear(struct handle_table *t)
 	slots_clear(&t->slots);
 }
 
+/* syscalls: munmap */
 void handle_table_destroy(struct handle_table *t)
 {
+	if (t->ahead)
+		munmap(t->ahead, ahead_size(t));
+	t->ahead = NULL;
 	if (!t->slots.private)
 		return;
 	slots_clear(&t->slots);
@@ -158,9 +174,17 @@ void handle_close(struct handle_pin *p)
 	handle_unpin(p);
 }
 
+static uint32_t stripe(const struct handle_pin *p)
+{
+	return slots_index(&p->table->slots, p->handle) % HANDLE_DIR_LOCKS;
+}
+
 pthread_mutex_t *handle_dir_lock(const struct handle_pin *p)
 {
-	uint32_t i = slots_index(&p->table->slots, p->handle);
+	return &p->table->dir_lock[stripe(p)];
+}
 
-	return &p->table->dir_lock[i % HANDLE_DIR_LOCKS];
+struct handle_ahead *handle_ahead(const struct handle_pin *p)
+{
+	return &p->table->ahead[stripe(p)];
 }

@@ -41,11 +41,21 @@ struct handle {
 
 #define HANDLE_DIR_LOCKS 64U
 
+/* Entries of a directory that were read and found no room in a reply. */
+#define HANDLE_AHEAD_MAX 32768U
+struct handle_ahead {
+	uint64_t fh; /* 0: none */
+	uint64_t cookie; /* of the first one */
+	uint32_t at, end;
+	_Alignas(8) char bytes[HANDLE_AHEAD_MAX];
+};
+
 struct handle_table {
 	struct slots slots;
 	/* Reading a directory is seek and read: they must not mix with those of
 	 * another thread on the same handle. Rank 15, chosen by index. */
 	pthread_mutex_t dir_lock[HANDLE_DIR_LOCKS];
+	struct handle_ahead *ahead; /* one for each of these; its lock */
 };
 
 struct handle_pin {
@@ -97,5 +107,6 @@ void handle_close(struct handle_pin *p);
 void handle_retire(struct handle_pin *p);
 
 pthread_mutex_t *handle_dir_lock(const struct handle_pin *p);
+struct handle_ahead *handle_ahead(const struct handle_pin *p);
 
 #endif

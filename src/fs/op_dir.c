@@ -4,10 +4,11 @@
  *
  * The guest reads a directory in pieces, each from a cookie that the host's
  * file system has given for the entry before. The host is asked for more than a
- * piece, and the rest waits in the request (`ahead`), which its thread uses again:
- * a guest that reads on in order is mostly answered without a getdents64(2), and
- * without a seek. As in the C library, what is read ahead shows a directory as it
- * was a moment ago, which POSIX allows until the guest begins again at its start.
+ * piece, and the rest is kept with the handle's lock (struct handle_ahead), for one
+ * of the handles that have it: a guest that reads on in order is mostly answered
+ * without a getdents64(2), and without a seek. As in the C library, what is read
+ * ahead shows a directory as it was a moment ago, which POSIX allows until the guest
+ * begins again at its start.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -64,13 +65,45 @@ static size_t seek_size(size_t room, bool plus)
 
 	if (want < 1024)
 		want = 1024;
-	return min_size(want, REQUEST_DIRENTS_MAX);
+	return min_size(want, HANDLE_AHEAD_MAX);
+}
+
+static size_t padded(size_t namelen)
+{
+	return FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + namelen);
+}
+
+/* What an entry takes of the reply. */
+static size_t entry_size(const struct linux_dirent64 *d, bool plus)
+{
+	return padded(strlen(d->d_name)) +
+	       (plus ? FUSE_NAME_OFFSET_DIRENTPLUS - FUSE_NAME_OFFSET : 0);
+}
+
+/* So many bytes of the entries from @at to @end have room in the reply; stores the
+ * cookie of what comes behind them. */
+static size_t fitting(const char *at, const char *end, size_t room, bool plus,
+		      uint64_t *ret_cookie)
+{
+	const char *start = at;
+
+	while (at < end) {
+		const struct linux_dirent64 *d = (const void *)at;
+		size_t need = entry_size(d, plus);
+
+		if (need > room)
+			break;
+		room -= need;
+		at += d->d_reclen;
+		*ret_cookie = (uint64_t)d->d_off;
+	}
+	return (size_t)(at - start);
 }
 
 /* Where the directory's descriptor stands after what was read. */
-static off_t end_of(const struct request *rq, off_t start, size_t n)
+static off_t end_of(const char *p, size_t n, off_t start)
 {
-	const char *p = rq->ahead.bytes, *end = p + n;
+	const char *end = p + n;
 
 	while (p < end) {
 		const struct linux_dirent64 *d = (const void *)p;
@@ -81,68 +114,81 @@ static off_t end_of(const struct request *rq, off_t start, size_t n)
 	return start;
 }
 
-/* Entries from the cookie on into rq->ahead.bytes: how many bytes, 0 at the end,
- * or -errno. Dir lock held. syscalls: lseek getdents64 */
-static long read_host(struct request *rq, off_t cookie, bool plus)
+/* Dir lock held. syscalls: lseek getdents64 */
+static int read_host(struct request *rq, struct handle_ahead *a, bool plus)
 {
+	off_t cookie = (off_t)rq->arg.read.offset;
 	struct handle *h = rq->file.handle;
-	size_t size = REQUEST_DIRENTS_MAX;
+	size_t size = HANDLE_AHEAD_MAX;
 	bool moved = h->dir_pos != cookie;
 	long n;
 
+	a->fh = 0;
 	h->dir_pos = -1;
 	if (moved) {
 		if (lseek(rq->file.fd, cookie, SEEK_SET) < 0)
 			return -errno;
 		size = seek_size(reply_room(rq), plus);
 	}
-	n = syscall(SYS_getdents64, rq->file.fd, rq->ahead.bytes, size);
+	n = syscall(SYS_getdents64, rq->file.fd, a->bytes, size);
 	if (n < 0)
 		return -errno;
-	h->dir_pos = end_of(rq, cookie, (size_t)n);
-	return n;
+	h->dir_pos = end_of(a->bytes, (size_t)n, cookie);
+	a->fh = rq->arg.read.fh;
+	a->cookie = (uint64_t)cookie;
+	a->at = 0;
+	a->end = (uint32_t)n;
+	return 0;
 }
 
-static long read_entries(const struct fs *fs, struct request *rq,
-			 uint64_t cookie, bool plus)
+/* Dir lock held. Moves what has room from what was read ahead, or is read now, to
+ * the scratch. Its bytes, 0 at the end, or -errno. */
+static long take_entries(struct request *rq, struct handle_ahead *a, bool plus)
+{
+	uint64_t cookie = rq->arg.read.offset;
+	bool goes_on = cookie != 0 && a->fh == rq->arg.read.fh &&
+		       a->cookie == cookie && a->at < a->end;
+	size_t n;
+	int r = goes_on ? 0 : read_host(rq, a, plus);
+
+	if (r < 0 || a->end == 0)
+		return r;
+	n = fitting(a->bytes + a->at, a->bytes + a->end, reply_room(rq), plus,
+		    &a->cookie);
+	memcpy(rq->scratch.dirents, a->bytes + a->at, n);
+	a->at += (uint32_t)n;
+	/* Not even one: the end would look like this to the guest. */
+	return n ? (long)n : -EINVAL;
+}
+
+static long single_take(const struct fs *fs, struct request *rq, bool plus)
+{
+	uint64_t cookie = rq->arg.read.offset, next;
+	long n = single_entries(fs, cookie, rq->scratch.dirents,
+				HANDLE_AHEAD_MAX);
+	size_t fit;
+
+	if (n <= 0)
+		return n;
+	fit = fitting(rq->scratch.dirents, rq->scratch.dirents + n,
+		      reply_room(rq), plus, &next);
+	return fit ? (long)fit : -EINVAL;
+}
+
+static long have_entries(const struct fs *fs, struct request *rq, bool plus)
 {
 	pthread_mutex_t *lock;
 	long n;
 
-	if (cookie > INT64_MAX)
+	if (rq->arg.read.offset > INT64_MAX)
 		return -EINVAL;
 	if (single_is_root(fs, &rq->node))
-		return single_entries(fs, cookie, rq->ahead.bytes,
-				      REQUEST_DIRENTS_MAX);
+		return single_take(fs, rq, plus);
 	lock = handle_dir_lock(&rq->file);
 	pthread_mutex_lock(lock);
-	n = read_host(rq, (off_t)cookie, plus);
+	n = take_entries(rq, handle_ahead(&rq->file), plus);
 	pthread_mutex_unlock(lock);
 	return n;
-}
-
-/* Entries from the cookie on in rq->ahead: 1, 0 at the end, or -errno. */
-static int have_entries(const struct fs *fs, struct request *rq, bool plus)
-{
-	uint64_t fh = rq->arg.read.fh, cookie = rq->arg.read.offset;
-	long n;
-
-	if (cookie != 0 && rq->ahead.fh == fh && rq->ahead.cookie == cookie)
-		return 1;
-	rq->ahead.fh = 0;
-	n = read_entries(fs, rq, cookie, plus);
-	if (n <= 0)
-		return (int)n;
-	rq->ahead.fh = fh;
-	rq->ahead.cookie = cookie;
-	rq->ahead.at = 0;
-	rq->ahead.end = (uint32_t)n;
-	return 1;
-}
-
-static size_t padded(size_t namelen)
-{
-	return FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + namelen);
 }
 
 static void put_dirent(struct request *rq, const struct linux_dirent64 *d,
@@ -185,50 +231,37 @@ static uint64_t entry_ino(const struct fs *fs, const struct request *rq,
 	return d->d_ino;
 }
 
-/* False if there is no room for it. */
-static bool put_entry(struct fs *fs, struct request *rq,
+static void put_entry(struct fs *fs, struct request *rq,
 		      const struct linux_dirent64 *d, bool plus)
 {
-	size_t namelen = strlen(d->d_name);
-	size_t need = padded(namelen) +
-		      (plus ? FUSE_NAME_OFFSET_DIRENTPLUS - FUSE_NAME_OFFSET : 0);
 	uint64_t ino = entry_ino(fs, rq, d);
 
-	if (reply_room(rq) < need)
-		return false;
 	if (plus) {
 		struct fuse_entry_out entry;
 
 		look_up_entry(fs, rq, d, ino, &entry);
 		reply_put(rq, &entry, sizeof(entry));
 	}
-	put_dirent(rq, d, ino, namelen);
-	return true;
+	put_dirent(rq, d, ino, strlen(d->d_name));
 }
 
 static int read_dir(struct fs *fs, struct request *rq, bool plus)
 {
-	bool some = false;
-	int r;
+	const char *at = rq->scratch.dirents, *end;
+	long n;
 
 	/* The size is what the guest wants at most, not only what it has room
 	 * for. */
 	iobuf_limit(&rq->out, rq->arg.read.size);
-	r = have_entries(fs, rq, plus);
-	if (r <= 0)
-		return r;
-	while (rq->ahead.at < rq->ahead.end) {
-		const struct linux_dirent64 *d =
-			(const void *)&rq->ahead.bytes[rq->ahead.at];
+	n = have_entries(fs, rq, plus);
+	if (n <= 0)
+		return (int)n;
+	for (end = at + n; at < end;) {
+		const struct linux_dirent64 *d = (const void *)at;
 
-		/* Not even one: the end would look like this to the guest. */
-		if (!put_entry(fs, rq, d, plus))
-			return some ? 0 : -EINVAL;
-		some = true;
-		rq->ahead.cookie = (uint64_t)d->d_off;
-		rq->ahead.at += d->d_reclen;
+		put_entry(fs, rq, d, plus);
+		at += d->d_reclen;
 	}
-	rq->ahead.fh = 0;
 	return 0;
 }
 

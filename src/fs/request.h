@@ -43,7 +43,6 @@ struct session;
 /* Extensions: a group list and a security label. */
 #define REQUEST_EXT_MAX 4096U
 /* getdents64(2) into this, at most. */
-#define REQUEST_DIRENTS_MAX 32768U
 
 /* The fixed part of each request that has one. */
 union request_arg {
@@ -126,21 +125,13 @@ struct request {
 	char names[REQUEST_NAMES_MAX + REQUEST_EXT_MAX];
 	union {
 		char path[PATH_MAX + 1];
+		_Alignas(8) char dirents[HANDLE_AHEAD_MAX];
 		struct iovec iov[IOV_MAX];
 		struct {
 			char name[XATTR_NAME_MAX + 1];
 			char value[XATTR_SIZE_MAX];
 		} xattr;
 	} scratch;
-
-	/* Entries that were read from a directory and found no room in the
-	 * reply: mostly the thread's next READDIR goes on with them. */
-	struct {
-		uint64_t fh; /* 0: none */
-		uint64_t cookie; /* of the first one */
-		uint32_t at, end;
-		_Alignas(8) char bytes[REQUEST_DIRENTS_MAX];
-	} ahead;
 };
 
 /* Binds a request to the readable and writable pieces of a chain. */
