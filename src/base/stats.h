@@ -6,7 +6,7 @@
  * were true a moment ago, each for itself. So counting is a load, an addition
  * and a store, without a lock or a shared cache line. One request in
  * STATS_SAMPLE, on average, is timed: the clock costs more than all the rest. The
- * whole is less than thirty instructions a request.
+ * whole is about thirty instructions a request.
  */
 #ifndef BASE_STATS_H
 #define BASE_STATS_H
