@@ -23,15 +23,16 @@ static char lacking[LACKING_MAX][256];
 static unsigned int n_lacking;
 
 static const struct {
-	const char *name;
+	const char *word; /* as an option has it */
+	const char *name; /* as a line of the log has it */
 	int priority;
 } levels[] = {
-	[LOG_LEVEL_OFF] = { "off", LOG_ERR },
-	[LOG_LEVEL_ERR] = { "error", LOG_ERR },
-	[LOG_LEVEL_WARN] = { "warning", LOG_WARNING },
-	[LOG_LEVEL_INFO] = { "info", LOG_INFO },
-	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
-	[LOG_LEVEL_TRACE] = { "trace", LOG_DEBUG },
+	[LOG_LEVEL_OFF] = { "off", "off", LOG_ERR },
+	[LOG_LEVEL_ERR] = { "error", "error", LOG_ERR },
+	[LOG_LEVEL_WARN] = { "warn", "warning", LOG_WARNING },
+	[LOG_LEVEL_INFO] = { "info", "info", LOG_INFO },
+	[LOG_LEVEL_DEBUG] = { "debug", "debug", LOG_DEBUG },
+	[LOG_LEVEL_TRACE] = { "trace", "trace", LOG_DEBUG },
 };
 
 void log_init(enum log_level level, bool to_syslog)
@@ -47,27 +48,18 @@ void log_set_level(enum log_level level)
 	atomic_store(&log_level_now, (int)level);
 }
 
-static const struct {
-	const char *name;
-	enum log_level level;
-} words[] = {
-	{ "off", LOG_LEVEL_OFF },     { "error", LOG_LEVEL_ERR },
-	{ "warn", LOG_LEVEL_WARN },   { "info", LOG_LEVEL_INFO },
-	{ "debug", LOG_LEVEL_DEBUG }, { "trace", LOG_LEVEL_TRACE },
-	{ "err", LOG_LEVEL_ERR }, /* an older spelling */
-};
-
 const char *log_level_name(enum log_level level)
 {
-	return words[level].name;
+	return levels[level].word;
 }
 
 int log_level_of(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strcmp(words[i].name, name) == 0)
-			return (int)words[i].level;
-	return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++)
+		if (strcmp(levels[i].word, name) == 0)
+			return (int)i;
+	/* an older spelling */
+	return strcmp(name, "err") == 0 ? LOG_LEVEL_ERR : -EINVAL;
 }
 
 void log_to_syslog(bool to_syslog)

@@ -83,32 +83,29 @@ static void drop(struct control *c, struct control_client *cl)
 
 /* --- what a client may say --- */
 
-static int on_status(struct control *c, struct control_client *cl, char *args,
+static void on_status(struct control *c, struct control_client *cl, char *args,
 		     FILE *f)
 {
 	report_status(&c->view, f);
-	return 0;
 }
 
-static int on_stats(struct control *c, struct control_client *cl, char *args,
+static void on_stats(struct control *c, struct control_client *cl, char *args,
 		    FILE *f)
 {
 	report_stats(&c->view, f);
-	return 0;
 }
 
-static int on_log_level(struct control *c, struct control_client *cl,
+static void on_log_level(struct control *c, struct control_client *cl,
 			char *args, FILE *f)
 {
 	int level = args ? log_level_of(args) : -EINVAL;
 
 	if (level < 0) {
 		report_error(f, "off, error, warn, info, debug or trace is wanted");
-		return 0;
+		return;
 	}
 	log_set_level((enum log_level)level);
 	report_done(f, "log-level");
-	return 0;
 }
 
 /* One "op=NAME" or "slow=MICROSECONDS". NULL, or what is wrong. */
@@ -126,7 +123,7 @@ static const char *trace_filter(struct control_client *cl, char *item)
 		       NULL : "op=NAME or slow=MICROSECONDS is wanted";
 }
 
-static int on_trace(struct control *c, struct control_client *cl, char *args,
+static void on_trace(struct control *c, struct control_client *cl, char *args,
 		    FILE *f)
 {
 	const char *wrong = NULL;
@@ -139,50 +136,55 @@ static int on_trace(struct control *c, struct control_client *cl, char *args,
 		wrong = strerror(ENOMEM);
 	if (wrong) {
 		report_error(f, wrong);
-		return 0;
+		return;
 	}
 	cl->traces = true;
 	report_done(f, "trace");
-	return 0;
 }
 
 /* Answered when all stands still; over when the client hangs up, so that a guest
  * is never left standing by somebody who has gone. */
-static int on_drain(struct control *c, struct control_client *cl, char *args,
+static void on_drain(struct control *c, struct control_client *cl, char *args,
 		    FILE *f)
 {
 	cl->drains = true;
 	log_info("control socket: no more requests are served for now");
 	device_drain(c->view.dev, true);
-	return 0;
 }
 
 static const struct {
 	const char *word;
-	int (*fn)(struct control *c, struct control_client *cl, char *args,
-		  FILE *f);
+	void (*fn)(struct control *c, struct control_client *cl, char *args,
+		   FILE *f);
 } commands[] = {
 	{ "status", on_status }, { "stats", on_stats },
 	{ "trace", on_trace },	 { "log-level", on_log_level },
 	{ "drain", on_drain },
 };
 
-static int obey(struct control *c, struct control_client *cl, char *line)
+static void carry_out(struct control *c, struct control_client *cl, char *line,
+		      FILE *f)
 {
 	char *args = strchr(line, ' ');
+
+	if (args)
+		*args++ = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(line, commands[i].word) == 0) {
+			commands[i].fn(c, cl, args, f);
+			return;
+		}
+	report_error(f, "status, stats, trace, log-level or drain is wanted");
+}
+
+static int obey(struct control *c, struct control_client *cl, char *line)
+{
 	struct answer a;
 	int r = answer_open(&a);
 
 	if (r < 0)
 		return r;
-	if (args)
-		*args++ = '\0';
-	r = -ENOENT;
-	for (size_t i = 0; i < ARRAY_SIZE(commands) && r == -ENOENT; i++)
-		if (strcmp(line, commands[i].word) == 0)
-			r = commands[i].fn(c, cl, args, a.f);
-	if (r == -ENOENT)
-		report_error(a.f, "status, stats, trace, log-level or drain is wanted");
+	carry_out(c, cl, line, a.f);
 	return answer_send(&a, cl->fd);
 }
 

@@ -50,18 +50,13 @@ static void end(struct json *j)
 
 /* --- status --- */
 
-static const char *word(const char *const *words, int i)
-{
-	return words[i];
-}
-
 static void put_fences(struct json *j, const struct config *cfg)
 {
 	static const char *const sandboxes[] = { "namespace", "chroot", "none" };
 	static const char *const actions[] = { "kill", "trap", "log", "none" };
 
-	json_string(j, "sandbox", word(sandboxes, (int)cfg->sandbox));
-	json_string(j, "seccomp", word(actions, (int)cfg->seccomp));
+	json_string(j, "sandbox", sandboxes[cfg->sandbox]);
+	json_string(j, "seccomp", actions[cfg->seccomp]);
 	json_text(j, "restart-limit", "%u/%u", cfg->restart_max,
 		  cfg->restart_sec);
 }
@@ -71,9 +66,9 @@ static void put_attributes(struct json *j, const struct fs *fs)
 	static const char *const agreements[] = { "never", "auto", "always" };
 
 	json_bool(j, "xattr", fs->xattr);
-	json_string(j, "posix-acl", word(agreements, (int)fs->posix_acl));
+	json_string(j, "posix-acl", agreements[fs->posix_acl]);
 	json_string(j, "security-label",
-		    word(agreements, (int)fs->security_label));
+		    agreements[fs->security_label]);
 	json_bool(j, "killpriv-v2", fs->killpriv_v2);
 }
 
@@ -88,7 +83,7 @@ static void put_options(struct json *j, const struct control_view *v)
 	const struct fs *fs = v->fs;
 
 	json_open(j, "options", '{');
-	json_string(j, "cache", word(caches, (int)cfg->cache));
+	json_string(j, "cache", caches[cfg->cache]);
 	json_real(j, "entry-timeout", (double)fs->cache.entry.sec +
 					      fs->cache.entry.nsec / 1e9);
 	json_real(j, "attr-timeout", (double)fs->cache.attr.sec +
@@ -104,7 +99,7 @@ static void put_options(struct json *j, const struct control_view *v)
 	json_bool(j, "flock", fs->allow_flock);
 	put_attributes(j, fs);
 	json_bool(j, "announce-submounts", fs->announce_submounts);
-	json_string(j, "inode-file-handles", word(handles, (int)cfg->handles));
+	json_string(j, "inode-file-handles", handles[cfg->handles]);
 	if (cfg->thread_pool_size >= 0)
 		json_number(j, "thread-pool-size",
 			    (uint64_t)cfg->thread_pool_size);

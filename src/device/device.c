@@ -201,19 +201,23 @@ static void close_all(struct device *dev)
 		wait_outside(crew);
 }
 
+/* Not while everything is to stand still. */
+static void let_go(struct device *dev, struct crew *crew)
+{
+	if (atomic_load(&dev->drained))
+		return;
+	gate_open(&crew->gate);
+	crew_wake(crew);
+}
+
 /* But for @except, which may be NULL. */
 static void open_all(struct device *dev, const struct crew *except)
 {
 	struct crew *crew;
 
-	if (atomic_load(&dev->drained))
-		return;
-	for_each_crew(dev, crew) {
-		if (!crew->queue.mapped || crew == except)
-			continue;
-		gate_open(&crew->gate);
-		crew_wake(crew);
-	}
+	for_each_crew(dev, crew)
+		if (crew->queue.mapped && crew != except)
+			let_go(dev, crew);
 }
 
 /* The member of a crew whose request waits for the control thread: it leads, so
@@ -346,10 +350,7 @@ static int start_queue(struct device *dev, struct crew *crew)
 	log_debug("queue %u runs: %u descriptors from index %u",
 		  crew->queue.index, crew->queue.record->num,
 		  crew->queue.record->last_avail);
-	if (atomic_load(&dev->drained))
-		return 0;
-	gate_open(&crew->gate);
-	crew_wake(crew);
+	let_go(dev, crew);
 	return 0;
 }
 

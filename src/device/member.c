@@ -333,9 +333,8 @@ void member_run_exclusive(struct member *m)
 
 	rq->queue_size = device_request_queue_size(crew->dev);
 	r = fuse_serve_exclusive(crew->dev->session, rq);
-	queue_push(&crew->queue, &m->slot->chain, (uint32_t)r);
-	m->start = 0;
 	count(m, r);
+	queue_push(&crew->queue, &m->slot->chain, (uint32_t)r);
 	crew_wake(crew);
 	atomic_store(&m->exclusive, EXCLUSIVE_DONE);
 	futex_wake(&m->exclusive);

@@ -105,7 +105,6 @@ static struct sockaddr_un address(const char *path)
 	return un;
 }
 
-/* @group: who may connect besides this user, or NULL. */
 static int bind_path(int fd, const char *path, const char *group)
 {
 	struct sockaddr_un un = address(path);
@@ -125,6 +124,19 @@ static int bind_path(int fd, const char *path, const char *group)
 	return r;
 }
 
+/* A socket that listens there. @group: who may connect besides this user, or NULL. */
+static int make_socket(const char *path, const char *group, int flags)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX,
+					SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	int r;
+
+	if (fd < 0)
+		return log_err(-errno, "socket");
+	r = bind_path(fd_adopt(fd), path, group);
+	return r < 0 ? r : fd_take(&fd);
+}
+
 static int open_path(const struct config *cfg, struct listener *ret)
 {
 	struct pid_path pid = pid_path(cfg->socket_path);
@@ -136,13 +148,9 @@ static int open_path(const struct config *cfg, struct listener *ret)
 		return r;
 	pid_fd = r;
 	r = remove_stale(cfg->socket_path);
-	if (r == 0) {
-		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		r = fd < 0 ? log_err(-errno, "socket") :
-			     bind_path(fd_adopt(fd), cfg->socket_path,
-				       cfg->socket_group);
-	}
 	if (r == 0)
+		r = fd = make_socket(cfg->socket_path, cfg->socket_group, 0);
+	if (r >= 0)
 		r = write_pid(pid_fd, pid.s);
 	if (r < 0) {
 		unlink(pid.s);
@@ -195,18 +203,13 @@ static int remove_unanswered(const char *path)
 
 static int open_control(const char *path, struct listener *ret)
 {
-	_cleanup_close_ int fd = -1;
 	int r = remove_unanswered(path);
 
+	if (r == 0)
+		r = make_socket(path, NULL, SOCK_NONBLOCK);
 	if (r < 0)
 		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return log_err(-errno, "socket");
-	r = bind_path(fd_adopt(fd), path, NULL);
-	if (r < 0)
-		return r;
-	ret->control_fd = fd_take(&fd);
+	ret->control_fd = r;
 	ret->control_path = path;
 	return 0;
 }
