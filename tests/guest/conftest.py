@@ -19,10 +19,8 @@ Tests of options, and of what is put on top of a mount, have a machine with many
 import itertools
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -62,10 +60,7 @@ EXPORTS = "export " + " ".join("%s='%s'" % v for v in ENVIRONMENT.items()) + "; 
 ALARMS = ("Sanitizer", "runtime error:")
 
 
-# A time limit that ends pytest leaves nothing behind either. (pytest-xdist may load this in
-# another thread, which cannot say so.)
-if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+vm.end_by_sigterm()
 
 # No name is used twice: a guest may still know what the host has removed.
 numbers = itertools.count(1)

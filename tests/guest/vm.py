@@ -74,6 +74,13 @@ def die_with_parent():
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def end_by_sigterm():
+    """A time limit that ends pytest leaves nothing behind either. (pytest-xdist may load a
+    conftest in another thread, which cannot say so.)"""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
 def wait_until(what, condition, timeout, step=0.01):
     end = time.monotonic() + timeout
     while not condition():

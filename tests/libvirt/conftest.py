@@ -3,10 +3,8 @@
 all its shares mounted at /mnt/TAG whenever a test begins."""
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -15,9 +13,7 @@ import host as hosts  # noqa: E402
 import machine  # noqa: E402
 import vm  # noqa: E402
 
-# A time limit that ends pytest leaves nothing behind either.
-if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+vm.end_by_sigterm()
 
 
 class Machine(hosts.Domain):
