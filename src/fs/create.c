@@ -27,13 +27,18 @@ void create_umask_leave(mode_t entered)
 		(void)umask(0);
 }
 
+static bool wants_label(const struct fs *fs, const struct request *rq)
+{
+	return fs->use_label && rq->label_name;
+}
+
 /* syscalls: setxattr */
 int create_label(const struct fs *fs, struct request *rq, int path_fd)
 {
 	const char *name;
 	int r;
 
-	if (!fs->use_label || !rq->label_name)
+	if (!wants_label(fs, rq))
 		return 0;
 	if (strlen(rq->label_name) > XATTR_NAME_MAX)
 		return -ERANGE;
@@ -88,10 +93,11 @@ static void remove_again(const struct request *rq, const char *name)
 	errno = saved;
 }
 
-int create_reply(struct fs *fs, struct request *rq, const char *name)
+/* Opens what was made, to label it before anybody knows of it. */
+static int enter_labelled(struct fs *fs, struct request *rq, const char *name,
+			  struct fuse_entry_out *ret)
 {
 	_cleanup_close_ int fd = -1;
-	struct fuse_entry_out entry;
 	int r;
 
 	r = fd_open_for_guest(rq->node.fd, name, O_PATH | O_NOFOLLOW, 0);
@@ -103,9 +109,22 @@ int create_reply(struct fs *fs, struct request *rq, const char *name)
 		remove_again(rq, name);
 		return r;
 	}
-	r = lookup_fd(fs, &rq->node, &fd, rq->tally, &entry);
-	if (r < 0)
-		return r;
-	lookup_made(fs, &rq->node, name, entry.nodeid);
-	return lookup_reply(fs, rq, &entry);
+	r = lookup_fd(fs, &rq->node, &fd, rq->tally, ret);
+	if (r == 0)
+		lookup_made(fs, &rq->node, name, ret->nodeid);
+	return r;
+}
+
+int create_reply(struct fs *fs, struct request *rq, const char *name)
+{
+	enum lookup_use use = rq->h.opcode == FUSE_MKDIR ? LOOKUP_TO_USE :
+							   LOOKUP_TO_KNOW;
+	struct fuse_entry_out entry;
+	int r;
+
+	if (wants_label(fs, rq))
+		r = enter_labelled(fs, rq, name, &entry);
+	else
+		r = lookup_child(fs, &rq->node, name, use, rq->tally, &entry);
+	return r < 0 ? r : lookup_reply(fs, rq, &entry);
 }

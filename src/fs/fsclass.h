@@ -16,6 +16,9 @@ enum fs_class {
 	/* Inode numbers do not tell files apart, or handles go stale while the
 	 * file is there. */
 	FSCLASS_UNSTABLE = 4,
+	/* If it tells a file's time of birth, that is the file's for good, and so is
+	 * its inode number as long as it lives. */
+	FSCLASS_BORN = 8,
 };
 
 /* The class, bits of these, of the file system behind @fd. */

@@ -8,6 +8,7 @@
 #include "fs/attr.h"
 #include "fs/lock.h"
 #include "fs/name.h"
+#include "fs/node_place.h"
 #include "fs/single.h"
 
 /* Directories above each other that ".." is willing to walk. */
@@ -116,34 +117,68 @@ void lookup_made(struct fs *fs, const struct node_pin *dir, const char *name,
 	hints_note(&fs->hints, hint_for(fs, dir, name), (uint32_t)nodeid);
 }
 
-/* 1 if the file is a node that the guest holds, 0 if it has to be opened to tell.
- * @guess is probably the one. syscalls: statx */
-static int lookup_known(struct fs *fs, const struct node_pin *dir,
-			const char *name, uint32_t guess, struct tally *tally,
-			struct fuse_entry_out *ret)
+uint32_t lookup_guess(const struct fs *fs, const struct node_pin *dir,
+		      const char *name)
+{
+	return hints_find(&fs->hints, hint_for(fs, dir, name));
+}
+
+void lookup_moved(struct fs *fs, const struct node_pin *from,
+		  const char *old, const struct node_pin *to, const char *name)
+{
+	struct hint hint = hint_for(fs, from, old);
+	uint32_t node = hints_find(&fs->hints, hint);
+
+	hints_drop(&fs->hints, hint);
+	hint = hint_for(fs, to, name);
+	if (node)
+		hints_note(&fs->hints, hint, node);
+	else
+		hints_drop(&fs->hints, hint);
+}
+
+/*
+ * Without opening it: 1 if that was enough, 0 if it has to be opened. @guess is
+ * probably the node. @may_place: if there is none yet, its place will do for one.
+ * syscalls: statx
+ */
+static int lookup_seen(struct fs *fs, const struct node_pin *dir,
+		       const char *name, uint32_t guess, bool may_place,
+		       struct tally *tally, struct fuse_entry_out *ret)
 {
 	struct statx stx;
+	struct node_table *t = &fs->nodes;
 	uint64_t nodeid;
+	int r = 0;
 
 	if (statx(dir->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-		  STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
+		  STATX_BASIC_STATS | STATX_MNT_ID | STATX_BTIME, &stx) < 0)
 		return -errno;
-	if (!node_meet(&fs->nodes, &stx, guess, tally, &nodeid))
-		return 0;
+	if (!node_meet_guess(t, dir, name, &stx, guess, tally, &nodeid)) {
+		r = -EAGAIN;
+		if (may_place)
+			r = node_enter_place(t, dir, name, &stx, tally, &nodeid);
+		if (r == -EAGAIN && node_meet(t, &stx, tally, &nodeid))
+			r = 0;
+	}
+	if (r < 0)
+		return r == -EAGAIN ? 0 : r;
 	fill(fs, dir, &stx, nodeid, ret);
 	return 1;
 }
 
 static int lookup_name(struct fs *fs, const struct node_pin *dir,
-		       const char *name, struct tally *tally,
-		       struct fuse_entry_out *ret)
+		       const char *name, enum lookup_use use,
+		       struct tally *tally, struct fuse_entry_out *ret)
 {
 	struct hint hint = hint_for(fs, dir, name);
 	uint32_t guess = hints_find(&fs->hints, hint);
+	bool may_place = use == LOOKUP_TO_KNOW &&
+			 node_may_place(&fs->nodes, dir);
 	int r = 0, fd;
 
-	if (node_may_be(&fs->nodes, guess))
-		r = lookup_known(fs, dir, name, guess, tally, ret);
+	if (may_place || node_may_be(&fs->nodes, guess))
+		r = lookup_seen(fs, dir, name, guess, may_place, tally, ret);
 	if (r == 0) {
 		fd = fd_open_for_guest(dir->fd, name, O_PATH | O_NOFOLLOW, 0);
 		r = fd < 0 ? fd : lookup_fd(fs, dir, &fd, tally, ret);
@@ -156,7 +191,8 @@ static int lookup_name(struct fs *fs, const struct node_pin *dir,
 }
 
 int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
-		 struct tally *tally, struct fuse_entry_out *ret)
+		 enum lookup_use use, struct tally *tally,
+		 struct fuse_entry_out *ret)
 {
 	int fd;
 
@@ -165,7 +201,7 @@ int lookup_child(struct fs *fs, const struct node_pin *dir, const char *name,
 	if (name_is_dotdot(name))
 		return lookup_parent(fs, dir, tally, ret);
 	if (!name_is_dot(name))
-		return lookup_name(fs, dir, name, tally, ret);
+		return lookup_name(fs, dir, name, use, tally, ret);
 	/* NFS export: the node itself, of any type */
 	fd = fd_dup(dir->fd);
 	return fd < 0 ? fd : lookup_fd(fs, dir, &fd, tally, ret);

@@ -7,12 +7,14 @@
  * guest's lookup count is zero and no thread is at work on it.
  *
  * Behind a node stands an O_PATH descriptor or, where descriptors are short, a
- * file handle (fs/node_fd.h). Ops reach it through node_pin() alone, which opens
- * one by the handle if need be.
+ * file handle (fs/node_fd.h), or, before it is used for the first time, nothing but
+ * the place where it was found (fs/node_place.h). Ops reach it through node_pin()
+ * alone, which opens it if need be.
  *
  * A match on the key counts only while the node has a descriptor of the file
  * open, since that keeps the inode number from being used again. A node that is
- * backed by its handle alone matches only a file with the same handle.
+ * backed by its handle alone matches only a file with the same handle, one with its
+ * place alone only a file that was born at the same time.
  */
 #ifndef FS_NODE_H
 #define FS_NODE_H
@@ -31,6 +33,16 @@
 
 #define NODE_ROOT_ID 1U
 
+/* Longer names have their files opened at once. */
+#define NODE_NAME_MAX 39U
+
+/* Where a file was found (fs/node_place.h). */
+struct node_place {
+	uint64_t dir; /* the directory's number */
+	uint64_t born; /* in ns since 1970 */
+	char name[NODE_NAME_MAX + 1];
+};
+
 /* In the arena. */
 struct node {
 	struct slot_head head;
@@ -46,9 +58,12 @@ struct node {
 	uint8_t handle_len; /* shard lock to write, last of these; 0: not known */
 	uint8_t reserved;
 	int32_t handle_type;
-	uint8_t handle[FHANDLE_MAX];
 	/* In bytes, when attributes or an end of file were last seen. */
 	_Atomic uint64_t size;
+	union {
+		uint8_t handle[FHANDLE_MAX];
+		struct node_place place; /* shard lock; with NODE_PLACED */
+	};
 };
 
 enum {
@@ -58,6 +73,8 @@ enum {
 	NODE_NO_HANDLE = 2,
 	/* Another file has its key now: it is not to be found any more. */
 	NODE_UNHASHED = 4,
+	/* It has a place, and no handle. */
+	NODE_PLACED = 8,
 	/* Its file system's class, FSCLASS_*, begins here. */
 	NODE_CLASS_SHIFT = 8,
 };
@@ -71,6 +88,7 @@ struct node_table {
 	struct journal *journal; /* one for each shard, arena; its lock */
 	struct tally *tally; /* arena */
 	uint32_t n_tallies;
+	atomic_bool any_placed; /* some nodes may be known by a place alone */
 };
 
 /* A node that a thread is at work on, and its descriptor for as long. */
@@ -133,16 +151,31 @@ int node_enter_for(struct node_table *t, const struct node_pin *dir,
 		   const struct statx *stx, int *fd, struct tally *tally,
 		   uint64_t *ret_nodeid);
 
+/*
+ * The same for a file that was just seen as @name in @dir but is not open here: its
+ * node, if it is new, will be known by its place alone. -EAGAIN: it has to be
+ * opened, and entered as above.
+ */
+int node_enter_place(struct node_table *t, const struct node_pin *dir,
+		     const char *name, const struct statx *stx,
+		     struct tally *tally, uint64_t *ret_nodeid);
+
 /* Takes back the last count that a tally says was given. */
 void node_unlook(struct node_table *t, struct tally *tally);
 
 /*
  * The same by numbers alone, for a file that was just seen but is not open here:
- * true if they are those of a node that the guest holds and are known to be its.
- * @guess, the lower half of a node's number, is looked at first.
+ * true if they are those of a node that the guest holds and are known to be its. Not
+ * for nodes that have nothing but a place.
  */
-bool node_meet(struct node_table *t, const struct statx *stx, uint32_t guess,
+bool node_meet(struct node_table *t, const struct statx *stx,
 	       struct tally *tally, uint64_t *ret_nodeid);
+
+/* The same for one node, that with @guess as the lower half of its number, if it need
+ * not be opened for that. The file was seen as @name in @dir. */
+bool node_meet_guess(struct node_table *t, const struct node_pin *dir,
+		     const char *name, const struct statx *stx,
+		     uint32_t guess, struct tally *tally, uint64_t *ret_nodeid);
 
 /* Whether there is a node whose number has this lower half. */
 static inline bool node_may_be(const struct node_table *t, uint32_t guess)
@@ -173,13 +206,14 @@ bool node_forget_for(struct node_table *t, uint64_t nodeid, uint64_t n,
 /*
  * Whoever takes a name away does it between these two: a node that the guest
  * holds of @name in @dir then keeps, or gets back, its descriptor, without which
- * it would be lost along with its last name.
+ * it would be lost along with its last name. @guess as for node_leaves().
  */
 struct node_removal {
 	_Atomic uint32_t *gate; /* NULL: none */
 };
 void node_removal_enter(struct node_table *t, const struct node_pin *dir,
-			const char *name, struct node_removal *ret);
+			const char *name, uint32_t guess,
+			struct node_removal *ret);
 void node_removal_leave(struct node_removal *r);
 
 /* For the other node_*.c: */
@@ -207,8 +241,6 @@ void node_set_lookups(struct node_table *t, struct node *n, uint64_t lookups,
 		      struct tally *tally, uint32_t tally_n);
 /* One more lookup, noted in the tally if there is one. Shard lock held. */
 void node_raise(struct node_table *t, struct node *n, struct tally *tally);
-/* Puts a node into the hash table. Shard lock held, or one thread alone. */
-void node_table_chain(struct node_table *t, struct node *n);
 /* Takes over what a worker that died has left. */
 void node_table_attach(struct node_table *t);
 

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #include "base/recall.h"
-#include "fs/node.h"
+#include "fs/node_hash.h"
+#include "fs/node_place.h"
 
 /* Each store after the one before it, as far as a death can tell. */
 static void carry_out(struct node *n, struct journal *j, struct tally *t)
@@ -94,7 +95,7 @@ static bool keep(void *ctx, void *record)
 	if (has_handle(t, n))
 		return true;
 	n->handle_len = 0;
-	return fd >= 0;
+	return fd >= 0 || node_place_is_sound(n);
 }
 
 void node_table_attach(struct node_table *t)
@@ -109,10 +110,12 @@ void node_table_attach(struct node_table *t)
 		fd = n->fd;
 		if (fd >= 0)
 			node_fd_put(t, n, &fd);
-		else
+		else if (n->handle_len)
 			node_fds_attach(&t->fds);
+		else
+			atomic_store(&t->any_placed, true);
 		if (!(n->flags & NODE_UNHASHED))
-			node_table_chain(t, n);
+			node_chain_in(t, n);
 	}
 	mounts_attach_end(&t->mounts);
 }

@@ -36,7 +36,7 @@
 #include "base/checked.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "fs/node.h"
+#include "fs/node_place.h"
 
 /* Steps of the clock's hand in one search. */
 #define STEPS_MAX 128
@@ -166,6 +166,7 @@ int node_fd_take(struct node_table *t, struct node *n)
 
 void node_handle_put(struct node *n, const struct fhandle *fh, uint32_t mount)
 {
+	n->flags &= (uint16_t)~NODE_PLACED;
 	n->mount = (uint16_t)mount;
 	n->handle_type = fh->type;
 	memcpy(n->handle, fh->bytes, sizeof(n->handle));
@@ -183,9 +184,12 @@ struct fhandle node_handle(const struct node *n)
 
 int node_fd_revive(struct node_table *t, struct node *n, int *ret_fd)
 {
-	const struct fhandle fh = node_handle(n);
 	_cleanup_close_ int fd = -1;
+	struct fhandle fh;
 
+	if (!n->handle_len)
+		return node_place_revive(t, n, ret_fd);
+	fh = node_handle(n);
 	fd = fhandle_open(mounts_fd(&t->mounts, n->mount), &fh, O_PATH);
 	if (fd < 0)
 		return fd;
@@ -342,7 +346,8 @@ bool node_fds_relieve(void *table)
 }
 
 void node_removal_enter(struct node_table *t, const struct node_pin *dir,
-			const char *name, struct node_removal *ret)
+			const char *name, uint32_t guess,
+			struct node_removal *ret)
 {
 	struct node_fds *f = &t->fds;
 	struct statx stx;
@@ -350,6 +355,7 @@ void node_removal_enter(struct node_table *t, const struct node_pin *dir,
 	int fd;
 
 	ret->gate = NULL;
+	node_leaves(t, dir, name, guess);
 	if (f->budget == LONG_MAX)
 		return;
 	if (!atomic_load(&f->short_of)) {

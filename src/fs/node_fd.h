@@ -74,7 +74,8 @@ int node_fd_take(struct node_table *t, struct node *n);
 void node_handle_put(struct node *n, const struct fhandle *fh, uint32_t mount);
 struct fhandle node_handle(const struct node *n);
 
-/* A pinned node has none: opens it by its handle. 0 or -errno. No lock held. */
+/* A pinned node has none: opens it by its handle, or in its place. 0 or -errno. No
+ * lock held. */
 int node_fd_revive(struct node_table *t, struct node *n, int *ret_fd);
 
 /* More descriptors may be open than the budget has: pays for one. No lock

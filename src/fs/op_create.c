@@ -99,7 +99,8 @@ static int open_existing(struct fs *fs, struct request *rq,
 	_cleanup_unpin_ struct node_pin node = { 0 };
 	int r;
 
-	r = lookup_child(fs, &rq->node, rq->name[0], rq->tally, ret);
+	r = lookup_child(fs, &rq->node, rq->name[0], LOOKUP_TO_USE, rq->tally,
+			 ret);
 	if (r < 0)
 		return r;
 	r = node_pin(&fs->nodes, ret->nodeid, &node);

@@ -213,8 +213,11 @@ static void look_up_entry(struct fs *fs, struct request *rq,
 			  const struct linux_dirent64 *d, uint64_t ino,
 			  struct fuse_entry_out *ret)
 {
+	enum lookup_use use = d->d_type == DT_DIR ? LOOKUP_TO_USE :
+						    LOOKUP_TO_KNOW;
+
 	if (!name_is_dot(d->d_name) && !name_is_dotdot(d->d_name) &&
-	    lookup_child(fs, &rq->node, d->d_name, rq->tally, ret) == 0)
+	    lookup_child(fs, &rq->node, d->d_name, use, rq->tally, ret) == 0)
 		return;
 	memset(ret, 0, sizeof(*ret));
 	ret->attr.ino = ino;

@@ -14,7 +14,8 @@ int op_lookup(struct fs *fs, struct request *rq)
 	r = name_check_lookup(rq->name[0]);
 	if (r < 0)
 		return r;
-	r = lookup_child(fs, &rq->node, rq->name[0], rq->tally, &entry);
+	r = lookup_child(fs, &rq->node, rq->name[0], LOOKUP_TO_KNOW,
+			 rq->tally, &entry);
 	if (r == -ENOENT && fs->use_negative &&
 	    (fs->cache.negative.sec || fs->cache.negative.nsec))
 		return lookup_reply_none(fs, rq);

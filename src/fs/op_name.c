@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/lookup.h"
 #include "fs/name.h"
+#include "fs/node_place.h"
 #include "fs/op.h"
 
 /* syscalls: unlinkat */
@@ -17,7 +19,8 @@ static int remove_name(struct fs *fs, const struct request *rq, int flags)
 
 	if (r < 0)
 		return r;
-	node_removal_enter(&fs->nodes, &rq->node, rq->name[0], &removal);
+	node_removal_enter(&fs->nodes, &rq->node, rq->name[0],
+			   lookup_guess(fs, &rq->node, rq->name[0]), &removal);
 	r = unlinkat(rq->node.fd, rq->name[0], flags) < 0 ? -errno : 0;
 	node_removal_leave(&removal);
 	/* An earlier worker has done it. */
@@ -107,14 +110,19 @@ static int rename_to(struct fs *fs, struct request *rq, uint64_t newdir,
 		return r;
 	if (is_moved(rq, &to, flags))
 		return 0;
+	node_leaves(&fs->nodes, &rq->node, rq->name[0],
+		    lookup_guess(fs, &rq->node, rq->name[0]));
 	/* Over a name: that one is taken away. */
-	node_removal_enter(&fs->nodes, &to, rq->name[1], &removal);
+	node_removal_enter(&fs->nodes, &to, rq->name[1],
+			   lookup_guess(fs, &to, rq->name[1]), &removal);
 	if (flags & RENAME_WHITEOUT)
 		r = rename_as_caller(fs, rq, to.fd, flags);
 	else
 		r = call_rename(rq->node.fd, rq->name[0], to.fd, rq->name[1],
 				flags);
 	node_removal_leave(&removal);
+	if (r == 0 && !(flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)))
+		lookup_moved(fs, &rq->node, rq->name[0], &to, rq->name[1]);
 	return r;
 }
 

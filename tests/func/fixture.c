@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 
 #include "func.h"
 
@@ -159,6 +161,21 @@ uint64_t func_open(uint64_t node, uint32_t flags)
 
 	ok(guest_open(&fx.g, node, flags, &o));
 	return o.fh;
+}
+
+bool func_has_places(void)
+{
+	static const uint32_t known[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+					  TMPFS_MAGIC, F2FS_SUPER_MAGIC };
+	struct statfs sfs;
+	struct statx stx;
+
+	host(statfs(host_path(""), &sfs));
+	host(statx(AT_FDCWD, host_path(""), 0, STATX_BTIME, &stx));
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i] == (uint32_t)sfs.f_type)
+			return stx.stx_mask & STATX_BTIME;
+	return false;
 }
 
 struct fuse_attr func_attr(uint64_t node)

@@ -119,6 +119,9 @@ uint64_t func_node(const char *path);		/* looked up name by name */
 struct fuse_entry_out func_entry(const char *path);
 uint64_t func_open(uint64_t node, uint32_t flags);
 struct fuse_attr func_attr(uint64_t node);
+/* func_has_places() - new files of the share take no descriptor before they are used: its file
+ * system is one whose times of birth the daemon relies on */
+bool func_has_places(void);
 /* func_attr_is() - what the guest was told is what the host shows */
 void func_attr_is(const struct fuse_attr *a, const struct stat *st);
 

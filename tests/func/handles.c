@@ -206,6 +206,30 @@ START_TEST(without_handles_the_limit_is_an_error_and_no_end)
 }
 END_TEST
 
+/* A find(1) over everything. */
+START_TEST(files_that_are_only_looked_up_take_no_descriptors)
+{
+	const unsigned int n = LIMIT * 4;
+
+	make_files(n);
+	if (!func_has_places())
+		func_skip("the share's file system does not tell when files were born");
+	start("auto");
+	look_up(1);
+
+	int fds = daemon_fds(&fx.d);
+
+	look_up(n);
+	look_up(n);
+	ck_assert_int_eq(daemon_fds(&fx.d), fds);
+	for (unsigned int i = 0; i < n; i += n / 16)
+		ck_assert_uint_eq(func_attr(node[i]).ino, ino[i]);
+	ck_assert_int_gt(daemon_fds(&fx.d), fds);
+	ck_assert(!daemon_log_has(&fx.d, "ENFILE"));
+	func_end();
+}
+END_TEST
+
 /* --- what the guest has removed --- */
 
 static void squeeze(unsigned int n)
@@ -341,6 +365,7 @@ int main(int argc, char **argv)
 	func_test_long(nodes_beyond_the_limit_with_handles_preferred, 300);
 	func_test_long(nodes_beyond_the_limit_with_handles_mandatory, 300);
 	func_test(without_handles_the_limit_is_an_error_and_no_end);
+	func_test(files_that_are_only_looked_up_take_no_descriptors);
 	func_test(removed_files_and_directories_stay_until_forgotten);
 	func_test(what_the_host_removes_is_stale);
 	func_test_long(memory_of_a_node, 900);

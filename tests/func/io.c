@@ -365,6 +365,9 @@ START_TEST(released_handles_leave_no_descriptor)
 	host_text("f", "hello");
 
 	uint64_t n = func_node("f");
+
+	func_attr(n); /* opens its node */
+
 	int before = daemon_fds(&fx.d);
 
 	for (int i = 0; i < 3000; i++)
@@ -386,6 +389,9 @@ START_TEST(failed_opens_leave_no_descriptor)
 	host_text("f", "x");
 
 	uint64_t f = func_node("f"), d = func_node("d");
+
+	func_attr(f); /* opens its node */
+
 	int before = daemon_fds(&fx.d);
 
 	for (int i = 0; i < 200; i++) {
@@ -433,6 +439,9 @@ START_TEST(fsync_by_node_leaves_no_descriptor)
 	host_text("f", "x");
 
 	uint64_t n = func_node("f");
+
+	func_attr(n); /* opens its node */
+
 	int before = daemon_fds(&fx.d);
 
 	for (int i = 0; i < 50; i++)

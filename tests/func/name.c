@@ -475,6 +475,9 @@ START_TEST(failures_of_all_kinds_leave_nothing_behind)
 	host_text("f", "x");
 
 	uint64_t f = func_node("f");
+
+	func_attr(f); /* opens its node */
+
 	int fds = daemon_fds(&fx.d), threads = daemon_threads(&fx.d);
 
 	fx.g.uid = 1234;

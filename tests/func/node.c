@@ -391,6 +391,7 @@ START_TEST(new_file_with_the_old_inode_number_is_a_new_node)
 
 		uint64_t old = func_node("f");
 
+		func_attr(old);
 		/* ext4 gives the number out again at once, unless the old inode is held */
 		host(unlink(host_path("f")));
 		host_text("f", "newer");
@@ -405,6 +406,63 @@ START_TEST(new_file_with_the_old_inode_number_is_a_new_node)
 		ok(guest_forget(&fx.g, old, 1));
 		ok(guest_forget(&fx.g, e.nodeid, 1));
 	}
+	func_end();
+}
+END_TEST
+
+/* Such a file takes no descriptor, where the host tells when files were born. What the host
+ * does with its name, the guest's kernel finds out by looking the name up again. */
+START_TEST(file_that_was_only_looked_up_is_opened_in_its_place)
+{
+	struct fuse_attr_out a;
+	struct fuse_entry_out e;
+
+	func_start();
+	host_text("a", "x");
+	if (!func_has_places())
+		func_skip("the share's file system does not tell when files were born");
+
+	int fds = daemon_fds(&fx.d);
+	uint64_t n = func_node("a");
+
+	ck_assert_int_eq(daemon_fds(&fx.d), fds);
+	host(rename(host_path("a"), host_path("b")));
+	fails(guest_getattr(&fx.g, n, GUEST_NO_FH, &a), ESTALE);
+	fails(guest_lookup(&fx.g, FUSE_ROOT_ID, "a", &e), ENOENT);
+	ck_assert_uint_eq(func_node("b"), n);
+	ck_assert_uint_eq(func_attr(n).size, 1);
+	ck_assert_int_eq(daemon_fds(&fx.d), fds + 1);
+	/* from the first use on it goes where the file goes */
+	host(rename(host_path("b"), host_path("a")));
+	ck_assert_uint_eq(func_attr(n).size, 1);
+	host(unlink(host_path("a")));
+	ck_assert_uint_eq(func_attr(n).nlink, 0);
+	func_end();
+}
+END_TEST
+
+START_TEST(file_that_was_replaced_before_its_first_use)
+{
+	char buf[8];
+
+	func_start();
+	host_text("f", "old");
+	if (!func_has_places())
+		func_skip("the share's file system does not tell when files were born");
+
+	uint64_t old = func_node("f"), fh;
+	struct fuse_open_out o;
+
+	usleep(20000); /* the host's dates tick */
+	host_text("tmp", "newer");
+	host(rename(host_path("tmp"), host_path("f")));
+	fails(guest_open(&fx.g, old, O_RDONLY, &o), ESTALE);
+
+	uint64_t now = func_node("f");
+
+	ck_assert_uint_ne(now, old);
+	fh = func_open(now, O_RDONLY);
+	ck_assert_int_eq(ok(guest_read(&fx.g, now, fh, buf, 8, 0)), 5);
 	func_end();
 }
 END_TEST
@@ -448,6 +506,8 @@ int main(int argc, char **argv)
 	func_test(renamed_node_stays_itself);
 	func_test(renamed_on_the_host_is_the_same_node);
 	func_test(new_file_with_the_old_inode_number_is_a_new_node);
+	func_test(file_that_was_only_looked_up_is_opened_in_its_place);
+	func_test(file_that_was_replaced_before_its_first_use);
 	func_test(overwritten_by_rename_is_another_node);
 	return func_done();
 }

@@ -236,6 +236,7 @@ START_TEST(of_a_file_without_a_name)
 
 	uint64_t n = func_node("f");
 
+	func_attr(n);
 	host(unlink(host_path("f")));
 	ok(guest_setxattr(&fx.g, n, "user.t", "v", 1, 0));
 	ck_assert_int_eq(ok(guest_getxattr(&fx.g, n, "user.t", buf, 9)), 1);

@@ -25,6 +25,7 @@ void hostile_start(const char *const *args, const struct vmm_opts *opts)
 void hostile_connect(const struct vmm_opts *opts)
 {
 	struct vmm_opts o = opts ? *opts : (struct vmm_opts){ .request_queues = 1 };
+	struct fuse_attr_out a;
 
 	o.request_queues++;
 	host_text("witness", "here");
@@ -36,6 +37,7 @@ void hostile_connect(const struct vmm_opts *opts)
 	hx.err_fd = host(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	ok(front_set_vring_fd(&fx.v.front, VU_SET_VRING_ERR, 1, hx.err_fd));
 	ok(guest_lookup(&hx.witness, FUSE_ROOT_ID, "witness", &hx.file));
+	ok(guest_getattr(&hx.witness, hx.file.nodeid, GUEST_NO_FH, &a)); /* opens its node */
 	hx.fds = daemon_fds(&fx.d);
 }
 

@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/recall.h"
 #include "fs/handle.h"
-#include "fs/node.h"
+#include "fs/node_place.h"
 #include "fs/tally.h"
 #include "rig.h"
 #include "unit.h"
@@ -177,6 +177,7 @@ END_TEST
 
 /* --- fs/node, fs/handle --- */
 
+static enum handle_mode handle_mode = HANDLES_NEVER;
 static struct node_table nodes;
 static struct handle_table handles;
 static int *others, n_others; /* descriptors that are not ours */
@@ -196,7 +197,7 @@ static void tables_init(void)
 	int root = fd_openat(AT_FDCWD, unit_dir, O_PATH | O_DIRECTORY, 0);
 
 	free(nodes.shard); /* of the process before */
-	ck_ok(node_table_init(&nodes, &arena, HANDLES_NEVER, &root));
+	ck_ok(node_table_init(&nodes, &arena, handle_mode, &root));
 	ck_ok(handle_table_init(&handles, &arena));
 }
 
@@ -220,6 +221,21 @@ static uint64_t enter(const char *name, struct tally *tally)
 	must(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID,
 		   &stx) == 0);
 	ck_ok(node_enter_for(&nodes, NULL, &stx, &fd, tally, &id));
+	return id;
+}
+
+/* What has a place alone. */
+static uint64_t enter_place(const char *name)
+{
+	_cleanup_unpin_ struct node_pin root = { 0 };
+	struct statx stx;
+	uint64_t id;
+
+	must(node_pin(&nodes, NODE_ROOT_ID, &root) == 0);
+	must(statx(root.fd, name, AT_SYMLINK_NOFOLLOW,
+		   STATX_BASIC_STATS | STATX_MNT_ID | STATX_BTIME, &stx) == 0);
+	if (node_enter_place(&nodes, &root, name, &stx, NULL, &id) < 0)
+		return 0;
 	return id;
 }
 
@@ -256,6 +272,17 @@ static bool is_handle(uint64_t fh)
 static struct node *node_of(uint64_t id)
 {
 	return slots_at(&nodes.slots, (uint32_t)(id & (SLOTS_MAX - 1)));
+}
+
+static void node_removal(const char *name)
+{
+	_cleanup_unpin_ struct node_pin root = { 0 };
+	struct node_removal removal;
+
+	must(node_pin(&nodes, NODE_ROOT_ID, &root) == 0);
+	node_removal_enter(&nodes, &root, name, 0, &removal);
+	must(unlinkat(root.fd, name, 0) == 0);
+	node_removal_leave(&removal);
 }
 
 static struct handle *handle_of(uint64_t fh)
@@ -317,6 +344,56 @@ START_TEST(damaged_nodes_are_dropped)
 		ck_assert_msg(!is_node(a), "%d", what);
 		ck_assert(is_node(b));
 		ck_assert_uint_eq(node_table_count(&nodes), 2);
+	}
+}
+END_TEST
+
+START_TEST(places_are_taken_over)
+{
+	uint64_t a;
+
+	handle_mode = HANDLES_AUTO;
+	tables_setup();
+	a = enter_place("a");
+	if (a == 0)
+		return; /* no times of birth here */
+	tables_again();
+	ck_assert_uint_eq(enter_place("a"), a);
+	ck_assert(node_by_place_alone(node_of(a)));
+	node_removal("a");
+	ck_assert(is_node(a));
+	tables_again();
+	ck_assert(is_node(a));
+	ck_assert_int_ge(node_of(a)->fd, 0);
+}
+END_TEST
+
+START_TEST(damaged_places_are_dropped_or_stale)
+{
+	for (int what = 0; what < 8; what++) {
+		struct node_place *p;
+		uint64_t a, b;
+
+		handle_mode = HANDLES_AUTO;
+		tables_setup();
+		a = enter_place("a");
+		b = enter_place("b");
+		if (a == 0)
+			return;
+		p = &node_of(a)->place;
+		switch (what) {
+		case 0: p->born++; break;
+		case 1: p->born = 0; break;
+		case 2: p->dir = b; break;
+		case 3: p->dir = 12345; break;
+		case 4: p->name[0] = '\0'; break;
+		case 5: memcpy(p->name, "../a", 5); break;
+		case 6: memset(p->name, 'a', sizeof(p->name)); break;
+		case 7: node_of(a)->mode = S_IFDIR; break;
+		}
+		tables_again();
+		ck_assert_msg(!is_node(a), "%d", what);
+		ck_assert(is_node(b));
 	}
 }
 END_TEST
@@ -660,6 +737,8 @@ int main(void)
 	tcase_add_test(tc, an_empty_table_costs_nothing);
 	tcase_add_test(tc, nodes_and_handles_are_taken_over);
 	tcase_add_test(tc, damaged_nodes_are_dropped);
+	tcase_add_test(tc, places_are_taken_over);
+	tcase_add_test(tc, damaged_places_are_dropped_or_stale);
 	tcase_add_test(tc, damaged_handles_are_dropped);
 	tcase_add_test(tc, a_tally_takes_back_what_was_given);
 	tcase_add_test(tc, a_journal_is_carried_out);

@@ -123,9 +123,10 @@ START_TEST(classes)
 	/* Not on the list. */
 	ck_assert_uint_eq(class_of("/proc"), FSCLASS_REMOTE);
 	if (statfs("/dev/shm", &sfs) == 0 && sfs.f_type == TMPFS_MAGIC)
-		ck_assert_uint_eq(class_of("/dev/shm"), FSCLASS_MEMORY);
+		ck_assert_uint_eq(class_of("/dev/shm"),
+				  FSCLASS_MEMORY | FSCLASS_BORN);
 	if (statfs("/usr", &sfs) == 0 && sfs.f_type == EXT4_SUPER_MAGIC)
-		ck_assert_uint_eq(class_of("/usr"), 0);
+		ck_assert_uint_eq(class_of("/usr"), FSCLASS_BORN);
 }
 END_TEST
 

@@ -27,11 +27,14 @@ static void make_tree(void)
 
 void mix_init(struct mix *m, struct client *c)
 {
+	struct fuse_attr attr;
+
 	memset(m, 0, sizeof(*m));
 	make_tree();
 	ck_ok(client_lookup(c, ROOT, "file", &m->file));
 	ck_ok(client_lookup(c, ROOT, "other", &m->other));
 	ck_ok(client_lookup(c, ROOT, "link", &m->link));
+	ck_ok(client_getattr(c, m->link, &attr)); /* opens it */
 	ck_ok(client_lookup(c, ROOT, "dir", &m->dir));
 	ck_ok(client_open(c, m->file, O_RDWR, &m->fh));
 	ck_ok(client_open(c, m->other, O_RDWR, &m->other_fh));

@@ -75,13 +75,15 @@ static uint64_t enter_fd(uint64_t ino)
 	return id;
 }
 
+/* These have no file, so that they cannot be opened. */
 static int pin_once(uint64_t id)
 {
-	struct node_pin p = { 0 };
-	int r = node_pin(&table, id, &p);
+	struct node *n = node_get(&table, id);
 
-	node_unpin(&p);
-	return r;
+	if (!n)
+		return -EBADF;
+	slots_put(&table.slots, n);
+	return 0;
 }
 
 START_TEST(same_key_is_one_node)
@@ -406,7 +408,7 @@ static void check_growth(uint64_t stride)
 	fprintf(stderr, "%u nodes: %u found in %lu ms, in %lu ms when they were alone; %lu bytes each and a bucket\n",
 		n, few, (unsigned long)late, (unsigned long)early,
 		(unsigned long)(bytes / n));
-	ck_assert_uint_le(bytes / n, 120); /* of the 160 that it may take */
+	ck_assert_uint_le(bytes / n, 128); /* of the 160 that it may take */
 	/* As when they were alone; caches may tell a difference. */
 	ck_assert_uint_le(late, early * 8 + 60);
 	node_table_clear(&table);

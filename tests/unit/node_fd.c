@@ -265,7 +265,7 @@ static void remove_name(const char *name)
 	struct node_pin root = { 0 };
 
 	ck_ok(node_pin(&table, NODE_ROOT_ID, &root));
-	node_removal_enter(&table, &root, name, &removal);
+	node_removal_enter(&table, &root, name, 0, &removal);
 	ck_ok(unlinkat(dir_fd, name, 0));
 	node_removal_leave(&removal);
 	node_unpin(&root);
@@ -314,7 +314,7 @@ START_TEST(removal_that_has_begun_is_waited_for)
 	ino = ino_of_name("f");
 	ck_ok(enter("f", &id[0]));
 	ck_ok(node_pin(&table, NODE_ROOT_ID, &root));
-	node_removal_enter(&table, &root, "f", &removal);
+	node_removal_enter(&table, &root, "f", 0, &removal);
 	chill();
 	ck_assert(has_fd(id[0]));
 	ck_ok(unlinkat(dir_fd, "f", 0));
@@ -535,7 +535,7 @@ static void remove_or_relieve(void *arg, unsigned int no)
 		struct node_pin root = { 0 };
 
 		must(node_pin(&table, NODE_ROOT_ID, &root) == 0);
-		node_removal_enter(&table, &root, file_name(i), &removal);
+		node_removal_enter(&table, &root, file_name(i), 0, &removal);
 		must(unlinkat(dir_fd, file_name(i), 0) == 0);
 		node_removal_leave(&removal);
 		node_unpin(&root);
