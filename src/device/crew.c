@@ -81,6 +81,7 @@ void crew_blocks(struct member *m)
 
 	if (!(word & LEAD_ACTS) || atomic_load(&crew->lead) != word)
 		return;
+	member_tell(m);
 	pthread_mutex_lock(&crew->lock);
 	alone = !crew->resting;
 	if (alone)

@@ -96,6 +96,12 @@ struct crew {
 	/* The leader's: wake-ups by the guest, windows that were waited through,
 	 * and those in which something came. */
 	stats_counter kicks, polls, polls_paid;
+	/* What a request takes, in ns, on average of the ones that were timed; 0:
+	 * nobody knows yet. The leader's. */
+	uint32_t typical;
+	/* Completions that the guest was not told of yet. The leader's; whoever leads
+	 * next tells. */
+	_Atomic uint32_t held;
 	/* The guest is to be told of what is on the used ring by now. */
 	atomic_bool tell_anyway;
 	_Atomic uint32_t stop;
@@ -159,6 +165,9 @@ void crew_acted(struct member *m);
 
 /* The request at work is about to make a call that may block. */
 void crew_blocks(struct member *m);
+
+/* member.c: tells the guest of the completions that were held. The leader. */
+void member_tell(struct member *m);
 
 /* member.c: the thread itself. */
 void *member_main(void *arg);

@@ -59,15 +59,58 @@ static struct request *bind(struct member *m)
 }
 
 /*
+ * Telling the guest wakes a CPU of its, which takes this thread longer than many a
+ * request. While there is work enough to be at until the guest has woken and sent
+ * more, several completions are told of together: as long as what waits will take
+ * more than AHEAD_NS, and for no more than HOLD_NS.
+ */
+#define AHEAD_NS 40000U
+#define HOLD_NS 30000U
+
+static bool may_hold(const struct crew *crew, uint32_t held)
+{
+	uint64_t each = crew->typical;
+
+	return each && (held + 1) * each < HOLD_NS &&
+	       queue_waiting(&crew->queue) * each > AHEAD_NS;
+}
+
+static void tell(struct member *m)
+{
+	if (queue_notify(&m->crew->queue))
+		stats_add(&m->slot->stats.notified, 1);
+}
+
+void member_tell(struct member *m)
+{
+	if (atomic_load_explicit(&m->crew->held, memory_order_relaxed) == 0)
+		return;
+	atomic_store_explicit(&m->crew->held, 0, memory_order_relaxed);
+	tell(m);
+}
+
+/*
  * Every completion is offered to the guest at once; its event index says
  * whether it wants to be told. Telling it is up to the queue's own threads: a
  * front-end may have given a descriptor that blocks whoever writes to it.
  */
 static void finish(struct member *m, int len)
 {
-	if (queue_push(&m->crew->queue, &m->slot->chain, (uint32_t)len) &&
-	    queue_notify(&m->crew->queue))
-		stats_add(&m->slot->stats.notified, 1);
+	struct crew *crew = m->crew;
+	uint32_t held;
+
+	if (!queue_push(&crew->queue, &m->slot->chain, (uint32_t)len))
+		return;
+	if (m->leads) {
+		held = atomic_load_explicit(&crew->held, memory_order_relaxed);
+		if (may_hold(crew, held)) {
+			atomic_store_explicit(&crew->held, held + 1,
+					      memory_order_relaxed);
+			return;
+		}
+		atomic_store_explicit(&crew->held, 0, memory_order_relaxed);
+	}
+	tell(m);
 }
 
 static void trace_request(struct member *m, uint64_t ns, uint32_t len)
@@ -84,6 +127,16 @@ static void trace_request(struct member *m, uint64_t ns, uint32_t len)
 	trace_end(r, number);
 }
 
+/* An average over the last 16 or so of those that are timed. */
+static void learn_typical(struct crew *crew, uint64_t ns)
+{
+	uint32_t now = (uint32_t)min_u64(ns, HOLD_NS);
+
+	crew->typical = crew->typical ?
+				crew->typical - crew->typical / 16 + now / 16 :
+				now;
+}
+
 /* Kept apart: what it needs is not to be made room for each time. */
 static void __attribute__((noinline))
 time_request(struct member *m, struct stats_op *op, int len)
@@ -91,6 +144,8 @@ time_request(struct member *m, struct stats_op *op, int len)
 	uint64_t ns = clock_ns() - m->start;
 
 	stats_time(op, ns);
+	if (m->leads)
+		learn_typical(m->crew, ns);
 	if (trace_wanted(&m->crew->dev->trace))
 		trace_request(m, ns, (uint32_t)len);
 	probe_request_done(m->slot->rq.h.opcode, m->slot->rq.error, ns,
@@ -219,12 +274,15 @@ static void serve_ring(struct member *m)
 
 	if (atomic_exchange(&crew->tell_anyway, false))
 		queue_notify_anyway(q);
+	member_tell(m); /* of what the leader before has held */
 	queue_disarm(q);
 	do {
 		int r = 1;
 
 		while (r > 0 && !gate_wanted(&crew->gate))
 			r = serve_one(m);
+		if (m->leads)
+			member_tell(m);
 		if (r != 0)
 			return; /* broken, exclusive, lost, or the gate */
 	} while (poll_ring(crew) || queue_arm(q));

@@ -253,6 +253,18 @@ bool queue_has_more(const struct queue *q)
 	       load_acquire_le16(&q->avail->idx) != q->record->last_avail;
 }
 
+/* No more than a ring has room for, whatever the guest says. */
+uint16_t queue_waiting(const struct queue *q)
+{
+	uint16_t n = (uint16_t)(load_le16(&q->avail->idx) -
+				q->record->last_avail);
+
+	return atomic_load_explicit(&q->broken, memory_order_relaxed) ||
+			       n > q->num ?
+		       0 :
+		       n;
+}
+
 /* Not before what was stored earlier: a worker that dies between the two leaves
  * the first alone. */
 static void store_next16(uint16_t *p, uint16_t v)

@@ -136,6 +136,9 @@ static inline bool queue_popped(const struct queue *q)
 /* True if a pop would find something. For the popping thread. */
 bool queue_has_more(const struct queue *q);
 
+/* How many requests the guest says that there are to be popped. Likewise. */
+uint16_t queue_waiting(const struct queue *q);
+
 /*
  * Puts a chain on the used ring with @len bytes written into it. Any thread.
  * False if the ring has been restarted since; the chain is then dropped.

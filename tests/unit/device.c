@@ -14,6 +14,7 @@
 #include <semaphore.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "fs/op.h"
@@ -25,6 +26,8 @@
 #define MODE_BLOCK 0x20000U
 #define MODE_BLOCK_SAID 0x30000U /* as one that knows that it may take long */
 #define MODE_YIELD 0x40000U /* the same, and it does not */
+#define MODE_WORK 0x50000U /* takes a few us */
+#define WORK_NS 6000U
 #define NUM 64U
 
 static struct machine m;
@@ -36,6 +39,20 @@ static struct {
 } parked = { .lock = PTHREAD_MUTEX_INITIALIZER };
 static sem_t blocked, go_on;
 static atomic_int acting;
+/* Completions that the guest was not told of when a request began: the most there
+ * were, and as one began that blocks. */
+static atomic_uint held_most, held_at_block;
+
+static void work(void)
+{
+	uint64_t start = clock_ns();
+	unsigned int held = m.w[0]->held;
+
+	if (held > atomic_load(&held_most))
+		atomic_store(&held_most, held);
+	while (clock_ns() - start < WORK_NS)
+		;
+}
 
 int __wrap_op_lseek(struct fs *fs, struct request *rq);
 int __wrap_op_lseek(struct fs *fs, struct request *rq)
@@ -52,7 +69,11 @@ int __wrap_op_lseek(struct fs *fs, struct request *rq)
 		request_blocks(rq);
 		sched_yield();
 		return 0;
+	case MODE_WORK:
+		work();
+		return 0;
 	case MODE_BLOCK_SAID:
+		atomic_store(&held_at_block, m.w[0]->held);
 		request_blocks(rq);
 		/* fall through */
 	case MODE_BLOCK:
@@ -665,6 +686,78 @@ START_TEST(stop_waits_for_all_members)
 }
 END_TEST
 
+static void offer_many(uint16_t *head, unsigned int n, uint32_t mode)
+{
+	struct call k = make(mode);
+
+	for (; n; n--, *head += 2)
+		machine_offer(&m, 0, *head, &k, 4096);
+}
+
+static void all_come_back(unsigned int n)
+{
+	struct vring_used_elem e;
+
+	while (n--)
+		ck_assert(machine_wait(&m, 0, 10000, &e, NULL));
+}
+
+/* A guest that has much to wait for is not woken for each. */
+START_TEST(completions_are_told_of_together)
+{
+	uint16_t head;
+
+	start(1);
+	for (int i = 0; i < 400 && !atomic_load(&held_most); i++) {
+		head = 0;
+		offer_many(&head, NUM / 2, MODE_WORK);
+		machine_kick(&m, 0);
+		all_come_back(NUM / 2);
+		device_stop_queue(&m.dev, m.w[0]);
+		ck_assert_uint_eq(m.w[0]->held, 0);
+		machine_resume_ring(&m, 0);
+	}
+	ck_assert_uint_gt(atomic_load(&held_most), 0);
+	/* Few are told of at once. */
+	atomic_store(&held_most, 0);
+	for (int i = 0; i < 20; i++) {
+		head = 0;
+		offer_many(&head, 2, MODE_WORK);
+		machine_kick(&m, 0);
+		all_come_back(2);
+	}
+	ck_assert_uint_eq(atomic_load(&held_most), 0);
+	stop();
+}
+END_TEST
+
+/* With a leader and one more, the second that blocks has nobody to tell for it. */
+START_TEST(completions_are_told_of_before_a_block)
+{
+	bool held = false;
+	uint16_t head;
+
+	start_with(1, 0, 0);
+	for (int i = 0; i < 400 && !held; i++) {
+		head = 0;
+		offer_many(&head, 1, MODE_BLOCK_SAID);
+		offer_many(&head, 10, MODE_WORK);
+		offer_many(&head, 1, MODE_BLOCK_SAID);
+		offer_many(&head, 20, MODE_WORK);
+		machine_kick(&m, 0);
+		ck_assert_int_eq(sem_wait(&blocked), 0);
+		ck_assert_int_eq(sem_wait(&blocked), 0);
+		held = atomic_load(&held_at_block) > 0;
+		ck_assert_uint_eq(m.w[0]->held, 0);
+		all_come_back(10);
+		unblock(2);
+		all_come_back(20);
+	}
+	ck_assert(held);
+	stop();
+}
+END_TEST
+
 /* Looked for, found and not found, and it stops for whoever holds the queue. */
 START_TEST(a_ring_is_looked_at_before_sleep)
 {
@@ -742,6 +835,8 @@ int main(void)
 	tcase_add_loop_test(tc, blocked_requests_hold_nobody_up, 0, 2);
 	tcase_add_loop_test(tc, a_pool_has_its_size, 0, 2);
 	tcase_add_test(tc, stop_waits_for_all_members);
+	tcase_add_test(tc, completions_are_told_of_together);
+	tcase_add_test(tc, completions_are_told_of_before_a_block);
 	tcase_add_test(tc, a_ring_is_looked_at_before_sleep);
 	tcase_add_loop_test(tc, the_lead_goes_round, 0, 2);
 	tcase_add_test(tc, destroy_does_not_wait_for_ever);
