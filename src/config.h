@@ -64,6 +64,7 @@ struct config {
 	enum agreement security_label;
 	bool writeback;
 	bool allow_direct_io;
+	bool no_open; /* the guest may do without OPEN and OPENDIR */
 	bool allow_mmap; /* of files that the guest does not cache */
 	bool posix_lock, flock; /* the guest's locks are the host's too */
 	enum handle_mode handles;

@@ -197,6 +197,7 @@ SWITCH(set_no_writeback, writeback, false)
 SWITCH(set_allow_direct_io, allow_direct_io, true)
 SWITCH(set_no_allow_direct_io, allow_direct_io, false)
 SWITCH(set_allow_mmap, allow_mmap, true)
+SWITCH(set_no_open, no_open, true)
 SWITCH(set_posix_lock, posix_lock, true)
 SWITCH(set_no_posix_lock, posix_lock, false)
 SWITCH(set_flock, flock, true)
@@ -480,6 +481,10 @@ static int check(const struct config *cfg)
 		wrong = "--posix-acl=always needs extended attributes, which no_xattr takes away";
 	else if (cfg->security_label == AGREE_ALWAYS && !cfg->xattr)
 		wrong = "--security-label=always needs extended attributes, which no_xattr takes away";
+	else if (cfg->no_open && cfg->cache != CACHE_ALWAYS)
+		wrong = "--no-open needs --cache=always: opening a file is when the guest looks whether it has changed";
+	else if (cfg->no_open && (cfg->posix_lock || cfg->flock))
+		wrong = "--no-open excludes -o posix_lock and flock: locks need open files";
 	else if (cfg->socket_group && !cfg->socket_path)
 		wrong = "--socket-group needs --socket-path";
 	else if ((cfg->uid_map.n || cfg->gid_map.n) &&

@@ -95,6 +95,7 @@ static void put_options(struct json *j, const struct control_view *v)
 	json_bool(j, "writeback", fs->allow_writeback);
 	json_bool(j, "allow-direct-io", fs->allow_direct_io);
 	json_bool(j, "allow-mmap", fs->allow_mmap);
+	json_bool(j, "no-open", fs->allow_no_open);
 	json_bool(j, "posix-lock", fs->allow_posix_lock);
 	json_bool(j, "flock", fs->allow_flock);
 	put_attributes(j, fs);

@@ -102,6 +102,7 @@ int handle_open_for(struct handle_table *t, enum handle_kind kind,
 		h->dir_pos = 0;
 		h->order = from->tally ? from->tally->order : 0;
 		h->tally = from->tally ? from->tally->number : 0;
+		h->nodeid = from->nodeid;
 		*ret_fh = slots_commit(&t->slots, h);
 	}
 	pthread_mutex_unlock(lock);
@@ -172,6 +173,22 @@ void handle_close(struct handle_pin *p)
 {
 	handle_retire(p);
 	handle_unpin(p);
+}
+
+bool handle_drop(struct handle_table *t, uint64_t fh)
+{
+	struct handle_pin p = { .table = t };
+
+	p.handle = fh ? slots_get(&t->slots, fh) : NULL;
+	if (!p.handle)
+		return false;
+	handle_close(&p);
+	return true;
+}
+
+uint64_t handle_id(const struct handle_pin *p)
+{
+	return slots_id(&p->table->slots, p->handle);
 }
 
 static uint32_t stripe(const struct handle_pin *p)

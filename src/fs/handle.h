@@ -16,13 +16,20 @@
 /* No process can have more descriptors than this by default (fs.nr_open). */
 #define HANDLES_MAX (1U << 20)
 
-enum handle_kind { HANDLE_FILE = 1, HANDLE_DIR = 2 };
+enum handle_kind {
+	HANDLE_FILE = 1,
+	HANDLE_DIR = 2,
+	/* Opened here, for a guest that opens nothing (fs/unopened.h). */
+	HANDLE_NODE_FILE = 3,
+	HANDLE_NODE_DIR = 4,
+};
 
 /* How reading and writing it goes. */
 enum handle_io {
 	HANDLE_DIRECT = 1, /* O_DIRECT: each call waits for the disk */
 	HANDLE_SYNC = 2, /* O_SYNC, O_DSYNC: each write does */
 	HANDLE_NO_NOWAIT = 4, /* its file system does not know RWF_NOWAIT */
+	HANDLE_WRITABLE = 8, /* known to be open to write: HANDLE_NODE_FILE alone */
 };
 
 /* In the arena. */
@@ -37,6 +44,7 @@ struct handle {
 	 * its order. */
 	uint64_t order;
 	uint32_t tally;
+	uint64_t nodeid; /* HANDLE_NODE_*: whose it is; constant */
 };
 
 #define HANDLE_DIR_LOCKS 64U
@@ -81,6 +89,7 @@ int handle_open(struct handle_table *t, enum handle_kind kind, int *fd,
 struct handle_origin {
 	const struct tally *tally; /* of the request, for handle_undo(), or NULL */
 	unsigned int fs_class, io;
+	uint64_t nodeid;
 };
 
 /* The same, with where it comes from. */
@@ -105,6 +114,12 @@ void handle_close(struct handle_pin *p);
 
 /* The same, but the caller keeps its pin. */
 void handle_retire(struct handle_pin *p);
+
+/* Takes a handle of any kind out of the table, if it is there: whether it was. */
+bool handle_drop(struct handle_table *t, uint64_t fh);
+
+/* What the guest, or its node, calls it. */
+uint64_t handle_id(const struct handle_pin *p);
 
 pthread_mutex_t *handle_dir_lock(const struct handle_pin *p);
 struct handle_ahead *handle_ahead(const struct handle_pin *p);

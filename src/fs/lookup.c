@@ -219,8 +219,10 @@ void lookup_undo(struct fs *fs, struct tally *tally,
 void lookup_forget(struct fs *fs, uint64_t nodeid, uint64_t n,
 		   struct tally *tally, uint32_t tally_n)
 {
-	if (node_forget_for(&fs->nodes, nodeid, n, tally, tally_n))
-		lock_forget_node(fs, nodeid);
+	if (!node_forget_for(&fs->nodes, nodeid, n, tally, tally_n))
+		return;
+	lock_forget_node(fs, nodeid);
+	unopened_forget(fs, nodeid);
 }
 
 int lookup_reply(struct fs *fs, struct request *rq,

@@ -47,9 +47,11 @@ struct node_place {
 struct node {
 	struct slot_head head;
 	uint64_t ino;
-	uint64_t mnt_id;
-	uint32_t dev_major, dev_minor;
 	uint64_t lookups; /* shard lock: the guest's count */
+	/* In bytes, when attributes or an end of file were last seen. */
+	_Atomic uint64_t size;
+	uint32_t mnt_id; /* an int to the kernel */
+	uint32_t dev_major, dev_minor;
 	_Atomic int32_t fd; /* shard lock to write: O_PATH, or -1: by handle */
 	uint16_t mode; /* S_IFMT part; a file's type never changes */
 	_Atomic uint16_t flags; /* shard lock to write: NODE_* */
@@ -57,11 +59,11 @@ struct node {
 	uint16_t mount; /* its entry, of which this node is a user */
 	uint8_t handle_len; /* shard lock to write, last of these; 0: not known */
 	uint8_t reserved;
-	int32_t handle_type;
-	/* In bytes, when attributes or an end of file were last seen. */
-	_Atomic uint64_t size;
 	union {
-		uint8_t handle[FHANDLE_MAX];
+		struct {
+			int32_t handle_type;
+			uint8_t handle[FHANDLE_MAX];
+		};
 		struct node_place place; /* shard lock; with NODE_PLACED */
 	};
 };

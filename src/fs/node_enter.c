@@ -31,7 +31,7 @@ static struct node *insert(struct node_table *t, struct arrival *a)
 	if (!n)
 		return NULL;
 	n->ino = a->key.ino;
-	n->mnt_id = a->key.mnt_id;
+	n->mnt_id = (uint32_t)a->key.mnt_id;
 	n->dev_major = a->key.dev_major;
 	n->dev_minor = a->key.dev_minor;
 	n->mode = a->mode & S_IFMT;

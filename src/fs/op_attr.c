@@ -98,7 +98,8 @@ static int truncate_node(struct fs *fs, const struct request *rq)
 	int r;
 
 	if (in->valid & FATTR_FH) {
-		r = handle_pin(&fs->handles, in->fh, HANDLE_FILE, &file);
+		r = unopened_pin(fs, rq->h.nodeid, in->fh, HANDLE_FILE, true,
+				 &file);
 		if (r < 0)
 			return r;
 		return ftruncate(file.fd, (off_t)in->size) < 0 ? -errno : 0;

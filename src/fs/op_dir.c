@@ -38,6 +38,8 @@ int op_opendir(struct fs *fs, struct request *rq)
 	_cleanup_close_ int fd = -1;
 	int r;
 
+	if (fs->no_opendir)
+		return -ENOSYS; /* and never again */
 	if (!node_is_dir(&rq->node))
 		return -ENOTDIR;
 	r = open_node(fs, &rq->node, O_RDONLY, 0);
@@ -134,7 +136,7 @@ static int read_host(struct request *rq, struct handle_ahead *a, bool plus)
 	if (n < 0)
 		return -errno;
 	h->dir_pos = end_of(a->bytes, (size_t)n, cookie);
-	a->fh = rq->arg.read.fh;
+	a->fh = handle_id(&rq->file);
 	a->cookie = (uint64_t)cookie;
 	a->at = 0;
 	a->end = (uint32_t)n;
@@ -146,7 +148,7 @@ static int read_host(struct request *rq, struct handle_ahead *a, bool plus)
 static long take_entries(struct request *rq, struct handle_ahead *a, bool plus)
 {
 	uint64_t cookie = rq->arg.read.offset;
-	bool goes_on = cookie != 0 && a->fh == rq->arg.read.fh &&
+	bool goes_on = cookie != 0 && a->fh == handle_id(&rq->file) &&
 		       a->cookie == cookie && a->at < a->end;
 	size_t n;
 	int r = goes_on ? 0 : read_host(rq, a, plus);

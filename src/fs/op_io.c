@@ -367,7 +367,7 @@ static ssize_t copy_range(struct fs *fs, struct request *rq)
 	ssize_t done;
 	int r;
 
-	r = handle_pin(&fs->handles, in->fh_out, HANDLE_FILE, &to);
+	r = unopened_pin(fs, in->nodeid_out, in->fh_out, HANDLE_FILE, true, &to);
 	if (r < 0)
 		return r;
 	if (in->off_in > INT64_MAX || in->off_out > INT64_MAX)

@@ -127,9 +127,9 @@ int op_ioctl(struct fs *fs, struct request *rq)
 	const struct fuse_ioctl_in *in = &rq->arg.ioctl;
 	int r;
 
-	r = handle_pin(&fs->handles, in->fh,
-		       in->flags & FUSE_IOCTL_DIR ? HANDLE_DIR : HANDLE_FILE,
-		       &file);
+	r = unopened_pin(fs, rq->h.nodeid, in->fh,
+			 in->flags & FUSE_IOCTL_DIR ? HANDLE_DIR : HANDLE_FILE,
+			 false, &file);
 	if (r < 0)
 		return r;
 	if (in->flags & FUSE_IOCTL_UNRESTRICTED)

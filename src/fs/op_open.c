@@ -17,6 +17,8 @@ int op_open(struct fs *fs, struct request *rq)
 	struct fuse_open_out out;
 	int r;
 
+	if (fs->no_open)
+		return -ENOSYS; /* and never again */
 	if (node_is_dir(&rq->node))
 		return -EISDIR;
 	r = open_node(fs, &rq->node, rq->arg.open.flags,
@@ -50,6 +52,8 @@ int op_flush(struct fs *fs, struct request *rq)
 {
 	int fd = -1;
 
+	if (fs->no_open)
+		return -ENOSYS;
 	if (node_class(rq->node.node) & FSCLASS_REMOTE)
 		fd = fd_dup(rq->file.fd);
 	lock_flush(fs, rq->h.nodeid, rq->arg.flush.lock_owner,
@@ -90,7 +94,7 @@ static int sync_handle(struct fs *fs, const struct request *rq,
 
 	if (in->fh == UINT64_MAX) /* no open file: by node */
 		return sync_node(&rq->node, in->fsync_flags);
-	r = handle_pin(&fs->handles, in->fh, kind, &file);
+	r = unopened_pin(fs, rq->h.nodeid, in->fh, kind, false, &file);
 	return r < 0 ? r : sync_fd(file.fd, in->fsync_flags);
 }
 

@@ -16,9 +16,13 @@ int open_flags(const struct fs *fs, uint32_t guest_flags)
 {
 	int flags = reopen_flags(guest_flags);
 
-	if (fs->writeback && (flags & O_ACCMODE) == O_WRONLY)
+	/* Others read and write by the same descriptor then, each with flags of
+	 * its own that its kernel sees to. */
+	if (fs->no_open)
+		flags &= ~(O_SYNC | O_DSYNC);
+	if ((fs->writeback || fs->no_open) && (flags & O_ACCMODE) == O_WRONLY)
 		flags = (flags & ~O_ACCMODE) | O_RDWR;
-	if (fs->allow_direct_io)
+	if (fs->allow_direct_io && !fs->no_open)
 		flags |= (int)guest_flags & O_DIRECT;
 	return flags;
 }

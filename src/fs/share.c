@@ -185,6 +185,9 @@ int fs_init(struct fs *fs, const struct arena *arena, const struct config *cfg,
 		r = hints_init(&fs->hints);
 	if (r == 0)
 		r = handle_table_init(&fs->handles, arena);
+	fs->allow_no_open = cfg->no_open && !fs->single;
+	if (r == 0 && fs->allow_no_open)
+		r = unopened_init(&fs->unopened);
 	if (r == 0 && (cfg->posix_lock || cfg->flock))
 		r = locks_create(fs, arena);
 	if (r < 0)
@@ -203,6 +206,7 @@ void fs_destroy(struct fs *fs)
 	handle_table_destroy(&fs->handles);
 	node_table_destroy(&fs->nodes);
 	hints_destroy(&fs->hints);
+	unopened_destroy(&fs->unopened);
 	single_destroy(fs);
 	pthread_mutex_destroy(&fs->view_lock);
 	for (unsigned int i = 0; i < FS_APPEND_LOCKS; i++)
@@ -216,6 +220,7 @@ void fs_reset(struct fs *fs)
 	locks_reset(fs);
 	pthread_mutex_lock(&fs->view_lock);
 	handle_table_clear(&fs->handles);
+	unopened_clear(&fs->unopened);
 	node_table_clear(&fs->nodes);
 	pthread_mutex_unlock(&fs->view_lock);
 	fs->writeback = false;
@@ -225,4 +230,6 @@ void fs_reset(struct fs *fs)
 	fs->use_negative = false;
 	fs->use_posix_lock = false;
 	fs->use_flock = false;
+	fs->no_open = false;
+	fs->no_opendir = false;
 }

@@ -14,6 +14,7 @@
 #include "fs/handle.h"
 #include "fs/hints.h"
 #include "fs/node.h"
+#include "fs/unopened.h"
 #include "fs/xattrmap.h"
 
 /* How long something that the guest has been told stays good. */
@@ -58,6 +59,7 @@ struct fs {
 	struct node_table nodes;
 	struct handle_table handles;
 	struct hints hints; /* which names the guest knows */
+	struct unopened unopened; /* with allow_no_open */
 	struct locks *locks; /* NULL: the guest keeps its locks to itself */
 	struct single *single; /* NULL: the share is a directory */
 	struct fs_parking parking; /* set before the first request */
@@ -72,7 +74,7 @@ struct fs {
 	bool xattr; /* extended attributes are served */
 	enum agreement posix_acl, security_label;
 	bool allow_writeback, allow_direct_io, allow_mmap, killpriv_v2;
-	bool readonly, announce_submounts;
+	bool readonly, announce_submounts, allow_no_open;
 	struct idmap uids, gids; /* their rules are the configuration's */
 	bool allow_posix_lock, allow_flock;
 	/* Where the map puts security.capability, if that is not its own place:
@@ -87,6 +89,7 @@ struct fs {
 	bool use_acl; /* the guest goes by ACLs, and leaves umask to us */
 	bool use_label; /* it sends labels for what it creates */
 	bool use_posix_lock, use_flock; /* its locks are taken here */
+	bool no_open, no_opendir; /* it can do without */
 };
 
 /*

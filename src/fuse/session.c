@@ -49,11 +49,13 @@ static void apply(const struct session *s)
 	fs->use_label = flags & FUSE_SECURITY_CTX;
 	/* Windows' driver does not, and takes any reply for a file that is
 	 * there. It is the one that knows nothing of O_TRUNC either. */
-	fs->use_negative = flags & FUSE_ATOMIC_O_TRUNC;
+	fs->use_negative = flags & (FUSE_ATOMIC_O_TRUNC | FUSE_NO_OPEN_SUPPORT);
 	fs->use_submounts = flags & FUSE_SUBMOUNTS;
 	fs->writeback = flags & FUSE_WRITEBACK_CACHE;
 	fs->use_posix_lock = flags & FUSE_POSIX_LOCKS;
 	fs->use_flock = flags & FUSE_FLOCK_LOCKS;
+	fs->no_open = flags & FUSE_NO_OPEN_SUPPORT;
+	fs->no_opendir = flags & FUSE_NO_OPENDIR_SUPPORT;
 }
 
 void session_init(struct session *s, struct fs *fs, struct session_record *rec)
@@ -126,6 +128,11 @@ static uint64_t agree(const struct fs *fs, const struct fuse_init_in *in)
 		ours |= FUSE_FLOCK_LOCKS;
 	if (fs->allow_mmap)
 		ours |= FUSE_DIRECT_IO_ALLOW_MMAP;
+	if (fs->allow_no_open)
+		ours |= FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT;
+	/* O_TRUNC, which no OPEN comes with then, is a request of its own. */
+	if (offered & ours & FUSE_NO_OPEN_SUPPORT)
+		ours &= ~(uint64_t)FUSE_ATOMIC_O_TRUNC;
 	return offered & ours;
 }
 

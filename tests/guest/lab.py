@@ -46,6 +46,8 @@ SHARES = {
                             "/unsupported/client/user.no.// /bad/server//user.hidden./ /ok/all///"]),
     "label": share("auto", ["--security-label=auto"]),
     "writeback": share("auto", ["--writeback", "--xattr"]),
+    # And without any request to open or close.
+    "noopen": share("always", ["--no-open", "--posix-acl=auto", "--log-level=debug"]),
     "direct": share("auto", ["--allow-direct-io"]),
     "readonly": share("auto", ["--readonly", "--posix-acl=auto"]),
     "ids": share("auto", ["--translate-uid=map:1000:100000:1000", "--translate-gid=map:1000:200000:1000",

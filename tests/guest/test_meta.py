@@ -63,6 +63,46 @@ def test_links(place):
     place.view(LIST)
 
 
+def test_what_was_only_listed_is_moved_and_removed(place):
+    """The daemon has not opened these files when the guest takes their names away."""
+    for folder in (place.path, place.native):
+        for name in "abcdefgh":
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(name * 3 + "\n")
+        os.link(os.path.join(folder, "a"), os.path.join(folder, "a2"))
+        os.symlink("b", os.path.join(folder, "s"))
+        os.mkdir(os.path.join(folder, "sub"))
+    place.same("""
+        ls -l | wc -l
+        fsop open a path , unlink a , fstat; cat a2
+        fsop open b path , rename plain b b2 , fstat , unlink b2 , fstat
+        fsop open c path , rename plain d c , fstat; cat c
+        fsop rename exchange e f; cat e f
+        mv g sub/h; mv h sub/h; cat sub/h; readlink s
+        chmod 600 f; ln f f2; rm f; stat -c '%a %h %s' f2 c
+        """ + LIST_PLAIN)
+    place.view(LIST)
+
+
+def test_host_replaces_what_was_only_listed(place):
+    """The guest's kernel knows the name; what it finds is what is there now, at once."""
+    kind = place.host("stat -f -c %T .").out.strip()
+    if kind not in ("ext2/ext3", "xfs", "btrfs", "tmpfs"):
+        pytest.skip("%s does not tell when files were born" % kind)
+    for name in ("replaced", "moved", "removed"):
+        with open(os.path.join(place.path, name), "w") as file:
+            file.write("old\n")
+    place.run("ls -l")
+    time.sleep(0.05)                    # the host dates files by a clock that ticks
+    with open(os.path.join(place.path, "new"), "w") as file:
+        file.write("new\n")
+    place.host("mv new replaced; mv moved elsewhere; rm removed")
+    assert place.run("cat replaced").out == "new\n"
+    assert "No such file" in place.run("cat moved", check=False).err
+    assert "No such file" in place.run("cat removed", check=False).err
+    assert place.run("cat elsewhere").out == "old\n"
+
+
 def test_renames(place):
     place.same("""
         echo 1 >f1; echo 2 >f2; mkdir -p full/x empty empty2 deep/a/b

@@ -47,6 +47,37 @@ def test_writeback_times(on):
     place.view("stat -c '%n %.9Y' f")
 
 
+# -- --no-open -------------------------------------------------------------------------
+
+def test_no_open(on):
+    """Nothing is opened, and everything is as if it were."""
+    place = on("noopen")
+    place.same("""echo hello >f; cat f; echo more >>f; cat f; : >f; cat f; printf 12345 >f; wc -c <f
+        cp f g; mv g h; rm f; cat h; mkdir -p d/e; for i in $(seq 300); do echo $i >d/$i; done; ls d | wc -l
+        cat d/* | md5sum; grep -lr 77 d; find d -size -2c | sort | head -3; rm -r d; ls
+        fsop open h rw , unlink h , write 1 xy , read 0 9 , fstat; ls
+        fsop open n rw+creat+trunc , write 0 abcdef , ftruncate 3 , fsync , read 0 9 , seek hole 0
+        fsop open n rw+append , append zz , read 0 9; fsop open n rw , mmap-write 1 QQ , mmap-read 0 5
+        chmod 400 n; cat n; fsop open n w+trunc , fstat; touch -d @5 n; stat -c '%s %Y' n""")
+    place.view("od -c n; stat -c '%n %s %Y %a' n")
+    assert "err= 0" in place.run(FIO % ("3k", 0)).out
+    place.view("sha256sum f; stat -c %s f")
+    place.run("cp /bin/busybox prog && ./prog echo runs; sync; sync")
+
+
+def test_no_open_sends_no_open(on):
+    """Once, to learn that it need not."""
+    place = on("noopen")
+    place.run("for i in $(seq 50); do echo $i >f$i; done; cat f* >/dev/null; ls >/dev/null")
+    start = os.path.getsize(place.share.log_path)
+    assert place.run("for i in $(seq 50); do cat f$i; done; ls | wc -l; echo x >f1; cat f1").out.endswith("50\n50\nx\n")
+    with open(place.share.log_path) as log:
+        log.seek(start)
+        sent = re.findall(r" ([a-z]+): unique", log.read())
+    assert sent.count("write") == 1
+    assert not {"open", "opendir", "release", "releasedir", "flush"} & set(sent)
+
+
 # -- --allow-direct-io -----------------------------------------------------------------
 
 def direct_on_host(place):

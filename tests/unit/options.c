@@ -301,6 +301,12 @@ START_TEST(what_is_missing_or_too_much)
 	bad("--shared-dir=/x --fd=3 --socket-path=/s", "exclude");
 	bad("--shared-dir=/x --fd=3 --socket-group=kvm", "socket-group");
 	bad(BASE "stray", "stray");
+	bad(BASE "--no-open", "needs --cache=always");
+	bad(BASE "--no-open --cache=auto", "needs --cache=always");
+	bad(BASE "--no-open --cache=always -o posix_lock", "excludes");
+	bad(BASE "--cache=always -o flock --no-open", "excludes");
+	good(BASE "--no-open --cache=always");
+	ck_assert(o.cfg.no_open);
 	good("--shared-dir=/x --socket-path=/s --socket-group=kvm");
 	ck_assert_str_eq(o.cfg.socket_group, "kvm");
 }
