@@ -11,6 +11,8 @@
 
 #include "mem.h"
 
+#define RAM_MIN (1u << 20)
+
 void mem_init(struct mem *m)
 {
 	m->n = 0;
@@ -69,6 +71,10 @@ int mem_add(struct mem *m, const struct mem_spec *spec)
 		close(fd);
 		return r;
 	}
+	/* A real guest has firmware in its memory: what has nothing at all, and kicks before
+	 * its ring is there, would be taken for memory that is not shared. */
+	if (!spec->from && spec->size >= RAM_MIN)
+		((volatile char *)host)[spec->size - 1] = 1;
 	m->region[slot] = (struct mem_region){
 		.gpa = spec->gpa,
 		.size = spec->size,
