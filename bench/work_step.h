@@ -130,11 +130,9 @@ static inline const struct fuse_entry_out *entry_of(struct load_lane *l)
 }
 
 /* After CREATE: the second struct. After OPEN: the first. */
-static inline uint64_t created_fh(struct load_lane *l)
+static inline const struct fuse_open_out *created(struct load_lane *l)
 {
-	const struct fuse_open_out *o = (const void *)(entry_of(l) + 1);
-
-	return o->fh;
+	return (const void *)(entry_of(l) + 1);
 }
 
 static inline const struct fuse_open_out *opened(struct load_lane *l)

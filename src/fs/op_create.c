@@ -123,7 +123,7 @@ static int open_existing(struct fs *fs, struct request *rq,
 static int reply_created(struct fs *fs, struct request *rq,
 			 const struct fuse_entry_out *entry, int *fd)
 {
-	struct fuse_open_out out = { .open_flags = fs->cache.open_flags };
+	struct fuse_open_out out = { .open_flags = open_reply_flags(fs, rq) };
 	int r = fs->no_open ? unopened_put(fs, entry->nodeid, fd,
 					   node_class(rq->node.node)) :
 			      open_enter(fs, rq, fd, &out);

@@ -70,6 +70,26 @@ int open_node(const struct fs *fs, const struct node_pin *node,
 	return r;
 }
 
+/*
+ * Whether the guest has to say when one of its descriptors is closed: where a close on
+ * the host may have news, or its locks are kept here.
+ */
+static bool needs_flush(const struct fs *fs, uint32_t guest_flags,
+			unsigned int fs_class)
+{
+	return fs->use_posix_lock || (fs_class & FSCLASS_REMOTE &&
+				      (guest_flags & O_ACCMODE) != O_RDONLY);
+}
+
+uint32_t open_reply_flags(const struct fs *fs, const struct request *rq)
+{
+	uint32_t flags = fs->cache.open_flags;
+
+	if (!needs_flush(fs, rq->arg.open.flags, node_class(rq->node.node)))
+		flags |= FOPEN_NOFLUSH;
+	return flags;
+}
+
 int open_enter(struct fs *fs, const struct request *rq, int *fd,
 	       struct fuse_open_out *ret)
 {
@@ -84,7 +104,7 @@ int open_enter(struct fs *fs, const struct request *rq, int *fd,
 	if (flags & (O_SYNC | O_DSYNC))
 		from.io |= HANDLE_SYNC;
 	memset(ret, 0, sizeof(*ret));
-	ret->open_flags = fs->cache.open_flags;
+	ret->open_flags = open_reply_flags(fs, rq);
 	return handle_open_for(&fs->handles, HANDLE_FILE, fd, &from, &ret->fh);
 }
 

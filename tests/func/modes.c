@@ -419,6 +419,31 @@ START_TEST(names_and_attributes_are_kept_by_cache_mode_and_option)
 }
 END_TEST
 
+/* What releases a lock is the close, of which the host has to hear then. */
+START_TEST(locks_and_flush_go_together)
+{
+	static const struct { const char *args[3]; bool flush; } lines[] = {
+		{ { NULL }, false },
+		{ { "--writeback" }, false },
+		{ { "-o", "posix_lock" }, true },
+		{ { "-o", "flock" }, false }, /* which RELEASE ends */
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct fuse_entry_out e;
+		struct fuse_open_out o;
+
+		func_start_with(lines[i].args, NULL);
+		ok(guest_create(&fx.g, ROOT, "f", O_RDWR, 0644, 0, &e, &o));
+		ck_assert_msg(!(o.open_flags & FOPEN_NOFLUSH) == lines[i].flush, "%zu: create", i);
+		ok(guest_flush(&fx.g, e.nodeid, o.fh));
+		ok(guest_open(&fx.g, e.nodeid, O_RDONLY, &o));
+		ck_assert_msg(!(o.open_flags & FOPEN_NOFLUSH) == lines[i].flush, "%zu: open", i);
+		func_end();
+	}
+}
+END_TEST
+
 START_TEST(directories_are_opened_by_cache_mode)
 {
 	static const struct { const char *arg; uint32_t flags; bool plus; } modes[] = {
@@ -477,6 +502,7 @@ int main(int argc, char **argv)
 	func_test(absent_names_are_kept_by_cache_mode);
 	func_test(absent_names_are_an_error_where_nothing_is_kept);
 	func_test(names_and_attributes_are_kept_by_cache_mode_and_option);
+	func_test(locks_and_flush_go_together);
 	func_test(directories_are_opened_by_cache_mode);
 	func_test(other_errors_of_lookup_are_errors);
 	return func_done();

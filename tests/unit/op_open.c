@@ -239,13 +239,53 @@ START_TEST(cache_mode_tells_how_to_open)
 	call_arg(&k, fuse_open_in);
 	ck_ok(call_serve(&other, &k));
 	out = call_body(&k);
-	ck_assert_uint_eq(out->open_flags, want[_i].file);
+	ck_assert_uint_eq(out->open_flags, want[_i].file | FOPEN_NOFLUSH);
 	call_begin(&k, FUSE_OPENDIR, ROOT);
 	call_arg(&k, fuse_open_in);
 	ck_ok(call_serve(&other, &k));
 	ck_assert_uint_eq(out->open_flags, want[_i].dir);
 	fs_destroy(&other.fs);
 	unit_arena_destroy(&other.arena);
+}
+END_TEST
+
+/* A close has nothing to say, unless locks are kept here or the host's close may. */
+START_TEST(who_has_to_flush)
+{
+	static const struct {
+		uint32_t flags;
+		bool locks, remote, flush;
+	} want[] = {
+		{ O_RDWR, false, false, false },
+		{ O_RDONLY, true, false, true },
+		{ O_WRONLY, true, false, true },
+		{ O_RDONLY, false, true, false },
+		{ O_WRONLY, false, true, true },
+		{ O_RDWR, false, true, true },
+	};
+	const struct fuse_open_out *out;
+	uint64_t id;
+	struct call k;
+
+	unit_write_file("f", "x", 1);
+	id = lookup("f");
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		struct node_pin n = { 0 };
+
+		ck_ok(node_pin(&c.fs.nodes, id, &n));
+		n.node->flags &= (uint16_t)~(FSCLASS_REMOTE << NODE_CLASS_SHIFT);
+		if (want[i].remote)
+			n.node->flags |= FSCLASS_REMOTE << NODE_CLASS_SHIFT;
+		node_unpin(&n);
+		c.fs.use_posix_lock = want[i].locks;
+		call_begin(&k, FUSE_OPEN, id);
+		call_arg(&k, fuse_open_in)->flags = want[i].flags;
+		ck_ok(call_serve(&c, &k));
+		out = call_body(&k);
+		ck_assert_msg(!(out->open_flags & FOPEN_NOFLUSH) ==
+			      want[i].flush, "%zu", i);
+	}
+	c.fs.use_posix_lock = false;
 }
 END_TEST
 
@@ -337,6 +377,7 @@ int main(void)
 	tcase_add_test(tc, create_over_a_name);
 	tcase_add_test(tc, open_file_outlives_its_name);
 	tcase_add_loop_test(tc, cache_mode_tells_how_to_open, 0, 4);
+	tcase_add_test(tc, who_has_to_flush);
 	tcase_add_test(tc, fsync_by_handle_and_by_node);
 	tcase_add_test(tc, out_of_descriptors);
 	return unit_run(s);

@@ -30,6 +30,7 @@ struct load_lane {
 	bool apart;			/* not counted, not measured (what others are disturbed by) */
 	bool idle;
 	uint64_t node, fh, pos;		/* the step function's own */
+	bool no_flush;			/* likewise */
 	uint64_t random;
 	int64_t since;
 	void *arg;
