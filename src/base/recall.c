@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/reserve.h"
 
 /* A bit for each number that a descriptor can have; untouched pages are free. */
 #define SET_SIZE ((size_t)(INT_MAX / 8) + 1)
@@ -23,14 +24,12 @@ struct linux_dirent64 {
 	char d_name[];
 };
 
-/* syscalls: mmap */
 int recall_begin(void)
 {
-	void *p = mmap(NULL, SET_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = reserve(SET_SIZE);
 
-	if (p == MAP_FAILED)
-		return -errno;
+	if (!p)
+		return -ENOMEM;
 	fd_named = p;
 	fd_count_reset();
 	return 0;

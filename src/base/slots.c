@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/reserve.h"
 #include "base/slots.h"
 
 #include <errno.h>
@@ -35,7 +36,6 @@ static struct slots_shard *shard_of(struct slots *s, const void *rec)
 	return &s->shard[slots_index(s, rec) % SLOTS_SHARDS];
 }
 
-/* syscalls: mmap */
 int slots_init(struct slots *s, const struct arena *arena,
 	       enum arena_section_id section, size_t stride,
 	       struct slot_fds (*reclaim)(void *ctx, void *record), void *ctx)
@@ -51,10 +51,9 @@ int slots_init(struct slots *s, const struct arena *arena,
 	s->section = section;
 	s->reclaim = reclaim;
 	s->ctx = ctx;
-	p = mmap(NULL, s->max * sizeof(*s->private), PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return -errno;
+	p = reserve(s->max * sizeof(*s->private));
+	if (!p)
+		return -ENOMEM;
 	s->private = p;
 	for (uint32_t i = 0; i < SLOTS_SHARDS; i++) {
 		pthread_mutex_init(&s->shard[i].lock, NULL);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/reserve.h"
 #include "base/trace.h"
 
 #include <errno.h>
@@ -10,16 +11,13 @@ static size_t ring_size(void)
 	return TRACE_RECORDS * sizeof(struct trace_record);
 }
 
-/* syscalls: mmap */
 int trace_watch(struct trace *t)
 {
 	if (!t->record) {
-		void *p = mmap(NULL, ring_size(), PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			       0);
+		void *p = reserve(ring_size());
 
-		if (p == MAP_FAILED)
-			return -errno;
+		if (!p)
+			return -ENOMEM;
 		t->record = p;
 	}
 	if (atomic_load(&t->watchers) == 0)

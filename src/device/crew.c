@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "device/device.h"
 
 /* A ring without a kick descriptor is looked at this often. */
@@ -166,7 +167,6 @@ static void free_member(struct member *m)
 	free(m);
 }
 
-/* syscalls: mmap */
 static struct member *make_member(struct crew *crew, unsigned int no)
 {
 	struct member *m = aligned_alloc(64, sizeof(*m));
@@ -174,9 +174,8 @@ static struct member *make_member(struct crew *crew, unsigned int no)
 	if (!m)
 		return NULL;
 	*m = (struct member){ .crew = crew, .no = no };
-	m->slot = mmap(NULL, sizeof(*m->slot), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m->slot == MAP_FAILED) {
+	m->slot = reserve(sizeof(*m->slot));
+	if (!m->slot) {
 		free(m);
 		return NULL;
 	}

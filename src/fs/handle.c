@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/recall.h"
+#include "base/reserve.h"
 
 static struct slot_fds reclaim(void *ctx, void *record)
 {
@@ -39,16 +40,14 @@ static size_t ahead_size(const struct handle_table *t)
 	return HANDLE_DIR_LOCKS * sizeof(*t->ahead);
 }
 
-/* syscalls: mmap */
 int handle_table_init(struct handle_table *t, const struct arena *arena)
 {
-	void *p = mmap(NULL, ahead_size(t), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = reserve(ahead_size(t));
 	int r;
 
 	memset(t, 0, sizeof(*t));
-	if (p == MAP_FAILED)
-		return -errno;
+	if (!p)
+		return -ENOMEM;
 	t->ahead = p;
 	for (unsigned int i = 0; i < HANDLE_DIR_LOCKS; i++)
 		pthread_mutex_init(&t->dir_lock[i], NULL);

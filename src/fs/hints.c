@@ -6,15 +6,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* syscalls: mmap */
+#include "base/reserve.h"
+
 int hints_init(struct hints *h)
 {
-	void *p = mmap(NULL, HINTS_MAX * sizeof(*h->place),
-		       PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = reserve(HINTS_MAX * sizeof(*h->place));
 
-	if (p == MAP_FAILED)
-		return -errno;
+	if (!p)
+		return -ENOMEM;
 	h->place = p;
 	h->mask = HINTS_MIN - 1;
 	h->noted = 0;

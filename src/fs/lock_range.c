@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "base/reserve.h"
 #include "base/scope.h"
 
 #define POOL_SIZE (LOCK_RANGES_MAX * sizeof(struct lock_range))
@@ -14,14 +15,12 @@ static struct lock_range *at(const struct lock_pool *p, uint32_t index)
 	return &p->range[index - 1];
 }
 
-/* syscalls: mmap */
 int lock_pool_init(struct lock_pool *p)
 {
-	void *mem = mmap(NULL, POOL_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *mem = reserve(POOL_SIZE);
 
-	if (mem == MAP_FAILED)
-		return -errno;
+	if (!mem)
+		return -ENOMEM;
 	*p = (struct lock_pool){ .range = mem };
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/recall.h"
+#include "base/reserve.h"
 
 #define WAITERS_SIZE (LOCK_WAITERS_MAX * sizeof(struct lock_waiter))
 
@@ -51,15 +52,6 @@ static struct slot_fds reclaim(void *ctx, void *record)
 	return (struct slot_fds){ { fd_take(&o->fd), -1 } };
 }
 
-/* syscalls: mmap */
-static void *reserve_memory(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 int lock_table_init(struct lock_table *t, const struct arena *arena)
 {
 	int r;
@@ -73,8 +65,8 @@ int lock_table_init(struct lock_table *t, const struct arena *arena)
 		r = lock_pool_init(&t->pool);
 	if (r < 0)
 		return r;
-	t->links = reserve_memory(t->slots.max * sizeof(*t->links));
-	t->waiter = reserve_memory(WAITERS_SIZE);
+	t->links = reserve(t->slots.max * sizeof(*t->links));
+	t->waiter = reserve(WAITERS_SIZE);
 	return t->links && t->waiter ? 0 : -ENOMEM;
 }
 

@@ -36,6 +36,7 @@
 #include "base/checked.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "fs/node_place.h"
 
 /* Steps of the clock's hand in one search. */
@@ -72,7 +73,7 @@ static long budget_of(enum handle_mode mode)
 						     NODE_FDS_PREFER);
 }
 
-/* syscalls: mmap prlimit64 */
+/* syscalls: prlimit64 */
 static int owners_init(struct node_fds *f)
 {
 	struct rlimit rl = { .rlim_cur = OWNERS_MAX };
@@ -80,10 +81,9 @@ static int owners_init(struct node_fds *f)
 
 	(void)getrlimit(RLIMIT_NOFILE, &rl);
 	f->n_owner = (uint32_t)min_u64(rl.rlim_cur, OWNERS_MAX);
-	p = mmap(NULL, f->n_owner * sizeof(*f->owner), PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return -errno;
+	p = reserve(f->n_owner * sizeof(*f->owner));
+	if (!p)
+		return -ENOMEM;
 	f->owner = p;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "base/reserve.h"
 
 #define BUCKETS_MAX (SLOTS_MAX / SLOTS_SHARDS)
 
@@ -164,7 +165,6 @@ void node_hash_reset(struct node_table *t)
 	}
 }
 
-/* syscalls: mmap */
 int node_hash_init(struct node_table *t)
 {
 	size_t size = (size_t)SLOTS_SHARDS * BUCKETS_MAX * sizeof(uint32_t);
@@ -174,10 +174,9 @@ int node_hash_init(struct node_table *t)
 	if (!t->shard)
 		return -ENOMEM;
 	memset(t->shard, 0, SLOTS_SHARDS * sizeof(*t->shard));
-	buckets = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (buckets == MAP_FAILED)
-		return -errno;
+	buckets = reserve(size);
+	if (!buckets)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < SLOTS_SHARDS; i++)
 		t->shard[i].bucket = buckets + (size_t)i * BUCKETS_MAX;
 	node_hash_reset(t);

@@ -6,19 +6,12 @@
 #include <sys/mman.h>
 
 #include "base/fd.h"
+#include "base/reserve.h"
 #include "fs/open.h"
 
 /* Closed at once, when there are no more descriptors. */
 #define RELIEF 16U
 #define TRIES 4
-
-static void *reserve(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
 
 static size_t by_node_size(void)
 {
@@ -30,7 +23,6 @@ static size_t line_size(void)
 	return UNOPENED_MAX * sizeof(uint64_t);
 }
 
-/* syscalls: mmap */
 int unopened_init(struct unopened *u)
 {
 	u->by_node = reserve(by_node_size());

@@ -10,20 +10,19 @@
 #include "base/checked.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "wire/vhost_user.h"
 
 #define DONE_NEXT_SIZE (WIRE_VRING_SIZE_MAX * sizeof(uint32_t))
 
-/* syscalls: mmap */
 int queue_init(struct queue *q, unsigned int index,
 	       struct queue_record *record, struct inflight *inflight,
 	       const struct memmap *map, struct dirty *dirty)
 {
-	void *p = mmap(NULL, DONE_NEXT_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = reserve(DONE_NEXT_SIZE);
 
-	if (p == MAP_FAILED)
-		return -errno;
+	if (!p)
+		return -ENOMEM;
 	memset(q, 0, sizeof(*q));
 	q->done_next = p;
 	q->done = QUEUE_NO_HEAD;
