@@ -163,10 +163,14 @@ count(struct member *m, int len)
 	stats_add(&op->bytes, rq->h.len + (uint32_t)len);
 	if (rq->error)
 		stats_add(&op->errors, 1);
-	if (m->start)
+	if (m->start) {
 		time_request(m, op, len);
-	else
-		probe_request_done(rq->h.opcode, rq->error, 0, rq->h.unique);
+		return;
+	}
+	/* Refused before it began to act: that took no time. */
+	if (rq->error && trace_wanted(&m->crew->dev->trace))
+		trace_request(m, 0, (uint32_t)len);
+	probe_request_done(rq->h.opcode, rq->error, 0, rq->h.unique);
 }
 
 static void finish_parked(struct member *m, uint64_t unique, int result)

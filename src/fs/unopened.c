@@ -180,7 +180,8 @@ int unopened_put(struct fs *fs, uint64_t nodeid, int *fd, unsigned int fs_class)
 
 void unopened_forget(struct fs *fs, uint64_t nodeid)
 {
-	if (fs->no_open || fs->no_opendir)
+	if ((fs->no_open || fs->no_opendir) &&
+	    atomic_load(place_of(fs, nodeid)))
 		handle_drop(&fs->handles,
 			    atomic_exchange(place_of(fs, nodeid), 0));
 }

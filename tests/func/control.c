@@ -248,6 +248,12 @@ START_TEST(trace_shows_requests_as_they_come)
 	ck_assert_str_eq(text(o, "/error"), "ENOENT");
 	ck_assert_msg(strstr(text(o, "/path"), "/a\xef\xbf\xbd"), "%s", text(o, "/path"));
 	json_object_put(o);
+	/* and one that is refused before anything is looked at */
+	ok(guest_destroy(&fx.g));
+	fails(guest_lookup(&fx.g, d, "b", &e), EIO);
+	o = traced("lookup");
+	ck_assert_str_eq(text(o, "/error"), "EIO");
+	json_object_put(o);
 	hang_up();
 	func_end();
 }
