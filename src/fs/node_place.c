@@ -53,7 +53,9 @@ static int open_place(struct node_table *t, const struct node *n,
 	struct statx stx;
 	int r = node_pin(t, place->dir, &dir);
 
-	if (r < 0 || !node_is_dir(&dir))
+	if (r < 0)
+		return r == -EBADF ? -ESTALE : r;
+	if (!node_is_dir(&dir))
 		return -ESTALE;
 	r = fd_open_for_guest(dir.fd, place->name, O_PATH | O_NOFOLLOW, 0);
 	if (r < 0)
