@@ -64,7 +64,7 @@ static struct request *bind(struct member *m)
  * more, several completions are told of together: as long as what waits will take
  * more than AHEAD_NS, and for no more than HOLD_NS.
  */
-#define AHEAD_NS 40000U
+#define AHEAD_NS 20000U
 #define HOLD_NS 30000U
 
 static bool may_hold(const struct crew *crew, uint32_t held)
