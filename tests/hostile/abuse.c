@@ -114,15 +114,17 @@ static void start_on_little_space(const char *const *args)
 
 static void start_guest(void)
 {
-	static const char *const args[] = { "--xattr", "-o", "posix_lock,flock,writeback",
-					    "--cache=auto", "--rlimit-nofile=1024", NULL };
+	static const char *const with_locks[] = { "--xattr", "-o", "posix_lock,flock,writeback",
+						  "--cache=auto", "--rlimit-nofile=1024", NULL };
+	static const char *const no_open[] = { "--xattr", "--writeback", "--cache=always",
+					       "--no-open", "--rlimit-nofile=1024", NULL };
 	static const struct mem_spec regions[] = { { .gpa = 0x40000000, .size = 32 * MIB },
 						   { .gpa = ATTACKED, .size = 16 * MIB } };
 	struct vmm_opts o = { .request_queues = QUEUES, .queue_size = 256, .regions = regions,
 			      .nregions = 2 };
 	struct rlimit small = { 16 * MIB, 16 * MIB };
 
-	start_on_little_space(args);
+	start_on_little_space(random_one_in(3) ? no_open : with_locks);
 	hostile_connect(&o);
 	/* Holes may be large, files may not. */
 	(void)prlimit(daemon_worker(&fx.d), RLIMIT_FSIZE, &small, NULL);
