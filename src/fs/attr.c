@@ -11,7 +11,7 @@
 int attr_get(int fd, struct statx *ret)
 {
 	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT,
-		  STATX_BASIC_STATS | STATX_MNT_ID, ret) < 0)
+		  ATTR_MASK, ret) < 0)
 		return -errno;
 	return 0;
 }

@@ -9,7 +9,10 @@
 #include "fs/share.h"
 #include "wire/fuse.h"
 
-/* All that a node's key and a reply need, in one call. 0 or -errno. */
+/* All that a node's key, its place and a reply need: for statx(2). */
+#define ATTR_MASK (STATX_BASIC_STATS | STATX_MNT_ID | STATX_BTIME)
+
+/* That, in one call. 0 or -errno. */
 int attr_get(int fd, struct statx *ret);
 
 /* As the guest sees them: with its ids. */

@@ -152,7 +152,7 @@ static int lookup_seen(struct fs *fs, const struct node_pin *dir,
 	int r = 0;
 
 	if (statx(dir->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-		  STATX_BASIC_STATS | STATX_MNT_ID | STATX_BTIME, &stx) < 0)
+		  ATTR_MASK, &stx) < 0)
 		return -errno;
 	if (!node_meet_guess(t, dir, name, &stx, guess, tally, &nodeid)) {
 		r = -EAGAIN;

@@ -210,6 +210,22 @@ START_TEST(descriptor_becomes_a_node)
 }
 END_TEST
 
+/* The other way round: it was looked up first, and is not open for that. */
+START_TEST(file_that_was_looked_up_is_the_node_when_it_is_opened)
+{
+	uint64_t id = id_of(ROOT, "file");
+	struct fuse_entry_out e;
+	struct node_pin root = { 0 };
+	int fd = fd_openat(AT_FDCWD, path_of("share/file"), O_PATH, 0);
+
+	ck_ok(node_pin(&c.fs.nodes, ROOT, &root));
+	ck_ok(lookup_fd(&c.fs, &root, &fd, NULL, &e));
+	node_unpin(&root);
+	ck_assert_uint_eq(e.nodeid, id);
+	use(id);
+}
+END_TEST
+
 /* What threads look up at the same time, makes and loses it, is counted right. */
 static void look_and_forget(void *arg, unsigned int no)
 {
@@ -265,6 +281,7 @@ int main(void)
 	tcase_add_test(tc, two_names_are_one_node);
 	tcase_add_test(tc, new_file_is_a_new_node);
 	tcase_add_test(tc, descriptor_becomes_a_node);
+	tcase_add_test(tc, file_that_was_looked_up_is_the_node_when_it_is_opened);
 	tcase_add_test(tc, lookups_race);
 	tcase_add_test(tc, share_is_a_directory_or_a_file);
 	return unit_run(s);
