@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "base/reserve.h"
 #include "base/slots.h"
 
 #include <errno.h>
@@ -8,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/fd.h"
+#include "base/reserve.h"
 
 /* Generations that a shard takes from the arena at once. */
 #define GENERATION_BATCH 4096U

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "base/reserve.h"
 #include "base/trace.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "base/reserve.h"
 
 static size_t ring_size(void)
 {

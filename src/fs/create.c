@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "fs/lookup.h"
+#include "fs/node_place.h"
 
 /* syscalls: umask */
 mode_t create_umask_enter(const struct fs *fs, uint32_t mask)
@@ -79,9 +80,7 @@ bool create_was_made(const struct request *rq, const char *name, mode_t type,
 		return false;
 	*ret_stx = stx;
 	return !(stx.stx_mask & STATX_BTIME) ||
-	       (uint64_t)stx.stx_btime.tv_sec * 1000000000 +
-			       stx.stx_btime.tv_nsec >=
-		       request_mark(rq);
+	       node_born(&stx) >= request_mark(rq);
 }
 
 static void remove_again(const struct request *rq, const char *name)

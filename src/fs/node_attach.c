@@ -68,10 +68,7 @@ static bool is_same_file(const struct node *n, int fd)
 
 	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
 		     STATX_TYPE | STATX_INO | STATX_MNT_ID, &stx) == 0 &&
-	       stx.stx_ino == n->ino && stx.stx_mnt_id == n->mnt_id &&
-	       stx.stx_dev_major == n->dev_major &&
-	       stx.stx_dev_minor == n->dev_minor &&
-	       (stx.stx_mode & S_IFMT) == n->mode;
+	       node_has_key(n, &stx) && (stx.stx_mode & S_IFMT) == n->mode;
 }
 
 /* A handle is looked at when it is opened: ESTALE. */

@@ -57,7 +57,7 @@ static int matches(const struct arrival *a, const struct node *n)
 	struct fhandle fh;
 
 	if (node_by_place_alone(n))
-		return node_is_placed_file(n, a->mode, a->born);
+		return node_is_placed_file(n, &n->place, a->mode, a->born);
 	if (!node_by_handle_alone(n) &&
 	    !(node_class(n) & FSCLASS_UNSTABLE && n->handle_len))
 		return true;

@@ -182,22 +182,30 @@ struct fhandle node_handle(const struct node *n)
 	return fh;
 }
 
-int node_fd_revive(struct node_table *t, struct node *n, int *ret_fd)
+/* A new descriptor of it, by what else it has. */
+static int open_again(struct node_table *t, const struct node *n)
 {
-	_cleanup_close_ int fd = -1;
 	struct fhandle fh;
 
 	if (!n->handle_len)
-		return node_place_revive(t, n, ret_fd);
+		return node_place_open(t, n);
 	fh = node_handle(n);
-	fd = fhandle_open(mounts_fd(&t->mounts, n->mount), &fh, O_PATH);
-	if (fd < 0)
-		return fd;
+	return fhandle_open(mounts_fd(&t->mounts, n->mount), &fh, O_PATH);
+}
+
+int node_fd_revive(struct node_table *t, struct node *n, int *ret_fd)
+{
+	int r = open_again(t, n);
+	_cleanup_close_ int fd = r;
+
 	pthread_mutex_lock(node_lock(t, n));
-	if (atomic_load(&n->fd) < 0)
+	if (fd >= 0 && atomic_load(&n->fd) < 0)
 		node_fd_put(t, n, &fd);
 	pthread_mutex_unlock(node_lock(t, n));
+	/* Who took its name away meanwhile has opened it before. */
 	*ret_fd = atomic_load(&n->fd);
+	if (*ret_fd < 0)
+		return r;
 	node_fds_balance(t);
 	return 0;
 }

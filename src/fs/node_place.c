@@ -64,36 +64,31 @@ static int open_place(struct node_table *t, const struct node *n,
 	if (statx(fd, "", AT_EMPTY_PATH,
 		  STATX_TYPE | STATX_INO | STATX_MNT_ID | STATX_BTIME, &stx) < 0)
 		return -errno;
-	if (!node_has_key(n, &stx) || (stx.stx_mode & S_IFMT) != n->mode ||
-	    node_born(&stx) != place->born)
+	if (!node_has_key(n, &stx) ||
+	    !node_is_placed_file(n, place, stx.stx_mode, node_born(&stx)))
 		return -ESTALE;
 	return fd_take(&fd);
 }
 
-int node_place_revive(struct node_table *t, struct node *n, int *ret_fd)
+bool node_place_get(struct node_table *t, const struct node *n,
+		    struct node_place *ret)
 {
-	_cleanup_close_ int fd = -1;
-	struct node_place place;
-	int r = -ESTALE;
+	bool placed;
 
 	pthread_mutex_lock(node_lock(t, n));
-	if (node_by_place_alone(n)) {
-		place = n->place;
-		r = 0;
-	}
+	placed = node_by_place_alone(n);
+	if (placed)
+		*ret = n->place;
 	pthread_mutex_unlock(node_lock(t, n));
-	if (r == 0)
-		r = fd = open_place(t, n, &place);
-	pthread_mutex_lock(node_lock(t, n));
-	if (fd >= 0 && atomic_load(&n->fd) < 0)
-		node_fd_put(t, n, &fd);
-	pthread_mutex_unlock(node_lock(t, n));
-	/* Who took the name away meanwhile has opened it before. */
-	*ret_fd = atomic_load(&n->fd);
-	if (*ret_fd < 0)
-		return r;
-	node_fds_balance(t);
-	return 0;
+	return placed;
+}
+
+int node_place_open(struct node_table *t, const struct node *n)
+{
+	struct node_place place;
+
+	return node_place_get(t, n, &place) ? open_place(t, n, &place) :
+					      -ESTALE;
 }
 
 /*
@@ -137,7 +132,8 @@ static struct node *placed_found(struct node_table *t,
 		return NULL;
 	pthread_mutex_lock(node_lock(t, n));
 	if (node_by_place_alone(n) &&
-	    node_is_placed_file(n, stx.stx_mode, place.born))
+	    node_is_placed_file(n, &n->place, stx.stx_mode,
+				place.born))
 		node_place_put(t, n, &place);
 	pthread_mutex_unlock(node_lock(t, n));
 	return n;
@@ -162,7 +158,7 @@ void node_leaves(struct node_table *t, const struct node_pin *dir,
 		return;
 	/* What has become of it otherwise, the next use of it will tell. */
 	if (node_by_place_alone(n))
-		(void)node_place_revive(t, n, &fd);
+		(void)node_fd_revive(t, n, &fd);
 	slots_put(&t->slots, n);
 }
 

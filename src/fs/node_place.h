@@ -51,21 +51,26 @@ static inline bool node_by_place_alone(const struct node *n)
 	       atomic_load((_Atomic int32_t *)&n->fd) < 0;
 }
 
-/* The file of this type and birth, whose key is the node's, is the node's own.
- * Shard lock held. */
-static inline bool node_is_placed_file(const struct node *n, mode_t mode,
-				       uint64_t born)
+/* The file of this type and birth, whose key is the node's, is the node's own. @place is
+ * the node's, or a copy: it needs the shard's lock. */
+static inline bool node_is_placed_file(const struct node *n,
+				       const struct node_place *place,
+				       mode_t mode, uint64_t born)
 {
-	return born != 0 && n->place.born == born && n->mode == (mode & S_IFMT);
+	return born != 0 && place->born == born && n->mode == (mode & S_IFMT);
 }
 
 /* Records where the node was last seen, if it has nothing else. Shard lock held. */
 void node_place_put(struct node_table *t, struct node *n,
 		    const struct node_place *place);
 
-/* A pinned node has no descriptor: opens it in its place. 0 or -errno, -ESTALE if it
- * is not there. No lock held. */
-int node_place_revive(struct node_table *t, struct node *n, int *ret_fd);
+/* The place of a node that has nothing else, as it is now; false if it has. */
+bool node_place_get(struct node_table *t, const struct node *n,
+		    struct node_place *ret);
+
+/* A new descriptor of a pinned node that has none, from its place; -ESTALE if it is not
+ * there, or has one by now. No lock held. For node_fd_revive(). */
+int node_place_open(struct node_table *t, const struct node *n);
 
 /*
  * @name in @dir is about to lead elsewhere: the guest's node of that file, if it has

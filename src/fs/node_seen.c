@@ -44,7 +44,8 @@ static bool is_surely(const struct node_table *t, const struct node *n,
 	if (!node_has_key(n, stx))
 		return false;
 	if (node_by_place_alone(n))
-		return node_is_placed_file(n, stx->stx_mode, node_born(stx)) &&
+		return node_is_placed_file(n, &n->place, stx->stx_mode,
+					   node_born(stx)) &&
 		       n->place.dir == node_id(t, dir->node) &&
 		       strcmp(n->place.name, name) == 0;
 	return !(node_class(n) & FSCLASS_UNSTABLE) &&
@@ -101,20 +102,6 @@ static ssize_t path_of_fd(int fd, char *buf, size_t size)
 	return fd < 0 ? -1 : readlink(fd_name(fd).s, buf, size - 1);
 }
 
-/* A place may be told of, or change, while it is looked at. */
-static bool get_place(struct node_table *t, struct node *n,
-		      struct node_place *ret)
-{
-	bool placed;
-
-	pthread_mutex_lock(node_lock(t, n));
-	placed = node_by_place_alone(n);
-	if (placed)
-		*ret = n->place;
-	pthread_mutex_unlock(node_lock(t, n));
-	return placed;
-}
-
 static ssize_t path_of_place(struct node_table *t, const struct node_place *p,
 			     char *buf, size_t size)
 {
@@ -138,7 +125,7 @@ void node_path(struct node_table *t, uint64_t nodeid, char *buf, size_t size)
 	struct node_place place;
 	ssize_t len = -1;
 
-	if (n && get_place(t, n, &place))
+	if (n && node_place_get(t, n, &place))
 		len = path_of_place(t, &place, buf, size);
 	else if (n)
 		len = path_of_fd(atomic_load(&n->fd), buf, size);

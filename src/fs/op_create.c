@@ -123,10 +123,8 @@ static int open_existing(struct fs *fs, struct request *rq,
 static int reply_created(struct fs *fs, struct request *rq,
 			 const struct fuse_entry_out *entry, int *fd)
 {
-	struct fuse_open_out out = { .open_flags = open_reply_flags(fs, rq) };
-	int r = fs->no_open ? unopened_put(fs, entry->nodeid, fd,
-					   node_class(rq->node.node)) :
-			      open_enter(fs, rq, fd, &out);
+	struct fuse_open_out out;
+	int r = open_enter(fs, rq, entry->nodeid, fd, &out);
 
 	if (r < 0) {
 		lookup_undo(fs, rq->tally, entry);

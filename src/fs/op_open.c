@@ -26,7 +26,7 @@ int op_open(struct fs *fs, struct request *rq)
 	if (r < 0)
 		return r;
 	fd = r;
-	r = open_enter(fs, rq, &fd, &out);
+	r = open_enter(fs, rq, rq->h.nodeid, &fd, &out);
 	if (r < 0)
 		return r;
 	if (reply_put(rq, &out, sizeof(out)))

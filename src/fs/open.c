@@ -81,17 +81,8 @@ static bool needs_flush(const struct fs *fs, uint32_t guest_flags,
 				      (guest_flags & O_ACCMODE) != O_RDONLY);
 }
 
-uint32_t open_reply_flags(const struct fs *fs, const struct request *rq)
-{
-	uint32_t flags = fs->cache.open_flags;
-
-	if (!needs_flush(fs, rq->arg.open.flags, node_class(rq->node.node)))
-		flags |= FOPEN_NOFLUSH;
-	return flags;
-}
-
-int open_enter(struct fs *fs, const struct request *rq, int *fd,
-	       struct fuse_open_out *ret)
+int open_enter(struct fs *fs, const struct request *rq, uint64_t nodeid,
+	       int *fd, struct fuse_open_out *ret)
 {
 	int flags = open_flags(fs, rq->arg.open.flags);
 	struct handle_origin from = {
@@ -104,7 +95,11 @@ int open_enter(struct fs *fs, const struct request *rq, int *fd,
 	if (flags & (O_SYNC | O_DSYNC))
 		from.io |= HANDLE_SYNC;
 	memset(ret, 0, sizeof(*ret));
-	ret->open_flags = open_reply_flags(fs, rq);
+	ret->open_flags = fs->cache.open_flags;
+	if (!needs_flush(fs, rq->arg.open.flags, from.fs_class))
+		ret->open_flags |= FOPEN_NOFLUSH;
+	if (fs->no_open)
+		return unopened_put(fs, nodeid, fd, from.fs_class);
 	return handle_open_for(&fs->handles, HANDLE_FILE, fd, &from, &ret->fh);
 }
 

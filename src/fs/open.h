@@ -17,14 +17,10 @@ int open_flags(const struct fs *fs, uint32_t guest_flags);
 int open_node(const struct fs *fs, const struct node_pin *node,
 	      uint32_t guest_flags, uint32_t open_fuse);
 
-/* FOPEN_* for the reply of an OPEN or CREATE: of the node, or in the parent, that is
- * pinned. */
-uint32_t open_reply_flags(const struct fs *fs, const struct request *rq);
-
-/* Makes a handle of *fd (consumed) for a request and fills its reply. 0 or
- * -errno. */
-int open_enter(struct fs *fs, const struct request *rq, int *fd,
-	       struct fuse_open_out *ret);
+/* Makes a handle of *fd (consumed), which is open on a node, for a request and fills its
+ * reply. 0 or -errno. */
+int open_enter(struct fs *fs, const struct request *rq, uint64_t nodeid,
+	       int *fd, struct fuse_open_out *ret);
 
 /* Takes a handle back whose reply has no room: nobody will ever release it. */
 void open_undo(struct fs *fs, uint64_t fh);

@@ -75,21 +75,17 @@ static bool is_release(const struct request *rq)
 	return rq->h.opcode == FUSE_RELEASE || rq->h.opcode == FUSE_RELEASEDIR;
 }
 
+static enum handle_kind file_kind(const struct request *rq)
+{
+	return rq->op->flags & OP_FILE ? HANDLE_FILE : HANDLE_DIR;
+}
+
 /* Whether it changes the file that it names by a handle. */
 static bool writes_to(const struct request *rq)
 {
 	return rq->op->flags & OP_WRITES &&
 	       rq->h.opcode != FUSE_COPY_FILE_RANGE &&
 	       rq->h.opcode != WIRE_FUSE_COPY_FILE_RANGE_64;
-}
-
-static int pin_file(struct fs *fs, struct request *rq, enum handle_kind kind)
-{
-	/* What was never opened need not be opened to be released. */
-	if (is_release(rq) && unopened_is(fs, rq->arg.fh, kind))
-		return -EBADF;
-	return unopened_pin(fs, rq->h.nodeid, rq->arg.fh, kind, writes_to(rq),
-			    &rq->file);
 }
 
 /* The row's demands on what the guest names. */
@@ -102,10 +98,9 @@ static int pin(struct fs *fs, struct request *rq)
 		r = node_pin(&fs->nodes, rq->h.nodeid, &rq->node);
 	if (r < 0)
 		return flags & OP_PARENT ? -ENOENT : r;
-	if (flags & OP_FILE)
-		r = pin_file(fs, rq, HANDLE_FILE);
-	else if (flags & OP_DIR)
-		r = pin_file(fs, rq, HANDLE_DIR);
+	if (flags & (OP_FILE | OP_DIR))
+		r = unopened_pin(fs, rq->h.nodeid, rq->arg.fh, file_kind(rq),
+				 writes_to(rq), &rq->file);
 	return r;
 }
 
@@ -140,14 +135,10 @@ static int refuse_again(const struct request *rq)
 	return -EIO;
 }
 
-/* A release that an earlier worker has done leaves nothing to be found; nor does a
- * guest that opens nothing. */
-static bool is_released(const struct fs *fs, const struct request *rq, int r)
+/* A release that an earlier worker has done leaves nothing to be found. */
+static bool is_released(const struct request *rq, int r)
 {
-	return r == -EBADF && is_release(rq) &&
-	       (rq->again ||
-		unopened_is(fs, rq->arg.fh, rq->op->flags & OP_FILE ?
-						    HANDLE_FILE : HANDLE_DIR));
+	return r == -EBADF && rq->again && is_release(rq);
 }
 
 /* What an earlier worker did of a FORGET stays done. */
@@ -198,9 +189,13 @@ static int act_pinned(struct fs *fs, struct request *rq)
 static int act(struct fs *fs, struct request *rq)
 {
 	unsigned int deaths = rq->record ? inflight_deaths(rq->record) : 0;
-	int r = pin(fs, rq);
+	int r;
 
-	if (is_released(fs, rq, r))
+	/* What the guest never opened need not be opened to be released. */
+	if (is_release(rq) && unopened_is(fs, rq->arg.fh, file_kind(rq)))
+		return 0;
+	r = pin(fs, rq);
+	if (is_released(rq, r))
 		r = 0;
 	else if (r == 0)
 		r = deaths >= DEATHS_MAX ? refuse_again(rq) : act_pinned(fs, rq);
