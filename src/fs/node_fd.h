@@ -83,7 +83,7 @@ int node_fd_revive(struct node_table *t, struct node *n, int *ret_fd);
 void node_fds_balance(struct node_table *t);
 
 /* Sees to it that nodes give up descriptors from now on, whatever the budget.
- * True if some were closed. For fd_set_relief(). */
+ * True if some were closed. For fs_relieve(). */
 bool node_fds_relieve(void *table);
 
 #endif

@@ -215,6 +215,13 @@ void fs_destroy(struct fs *fs)
 	free(fs->capability_name);
 }
 
+bool fs_relieve(void *ctx)
+{
+	struct fs *fs = ctx;
+
+	return node_fds_relieve(&fs->nodes) || unopened_relieve(fs);
+}
+
 void fs_reset(struct fs *fs)
 {
 	locks_reset(fs);

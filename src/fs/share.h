@@ -108,6 +108,10 @@ void fs_destroy(struct fs *fs);
  * fs->parking no more. -ETIMEDOUT if a thread hangs in the host. */
 int fs_stop(struct fs *fs);
 
+/* Closes some descriptors that can be had again: whether there were any. @fs is a
+ * struct fs. For fd_set_relief(). */
+bool fs_relieve(void *fs);
+
 /*
  * Drops everything that the guest holds but the root. No op may be running
  * (INIT, DESTROY).

@@ -94,17 +94,18 @@ static void publish(struct fs *fs, uint64_t nodeid, uint64_t fh)
 	handle_drop(&fs->handles, atomic_exchange(&u->line[at], fh));
 }
 
-static void relieve(struct fs *fs)
+bool unopened_relieve(struct fs *fs)
 {
 	struct unopened *u = &fs->unopened;
-	uint32_t at = atomic_load(&u->next);
+	uint32_t at = atomic_load(&u->next), n = 0;
 
-	for (uint32_t i = 0, n = 0; i < UNOPENED_MAX && n < RELIEF; i++) {
+	for (uint32_t i = 0; u->line && i < UNOPENED_MAX && n < RELIEF; i++) {
 		uint64_t fh = atomic_exchange(&u->line[(at + i) % UNOPENED_MAX],
 					      0);
 
 		n += handle_drop(&fs->handles, fh);
 	}
+	return n > 0;
 }
 
 static int open_file(struct fs *fs, const struct node_pin *node, bool writes)
@@ -114,10 +115,7 @@ static int open_file(struct fs *fs, const struct node_pin *node, bool writes)
 	/* Not all that may be written may be read. */
 	if (r == -EACCES && writes)
 		r = open_node(fs, node, O_WRONLY, 0);
-	if (r != -ENFILE && r != -EMFILE)
-		return r;
-	relieve(fs);
-	return open_node(fs, node, writes ? O_RDWR : O_RDONLY, 0);
+	return r;
 }
 
 static int put(struct fs *fs, uint64_t nodeid, enum handle_kind kind,

@@ -51,6 +51,10 @@ bool unopened_is(const struct fs *fs, uint64_t fh, enum handle_kind kind);
  * -errno. */
 int unopened_put(struct fs *fs, uint64_t nodeid, int *fd, unsigned int fs_class);
 
+/* Closes those that are the longest in the line: false if there were none. For
+ * fs_relieve(). */
+bool unopened_relieve(struct fs *fs);
+
 /* The guest has forgotten the node. */
 void unopened_forget(struct fs *fs, uint64_t nodeid);
 

@@ -210,7 +210,7 @@ static int init(struct service *s, const struct config *cfg, struct keeper *k)
 	r = k->deaths ? recall_all(s, cfg, k) : init_fs(s, cfg, k);
 	if (r < 0)
 		return r;
-	fd_set_relief(node_fds_relieve, &s->fs.nodes);
+	fd_set_relief(fs_relieve, &s->fs);
 	s->fs.parking = (struct fs_parking){
 		.park = park,
 		.complete = complete,

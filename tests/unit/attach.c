@@ -274,17 +274,6 @@ static struct node *node_of(uint64_t id)
 	return slots_at(&nodes.slots, (uint32_t)(id & (SLOTS_MAX - 1)));
 }
 
-static void node_removal(const char *name)
-{
-	_cleanup_unpin_ struct node_pin root = { 0 };
-	struct node_removal removal;
-
-	must(node_pin(&nodes, NODE_ROOT_ID, &root) == 0);
-	node_removal_enter(&nodes, &root, name, 0, &removal);
-	must(unlinkat(root.fd, name, 0) == 0);
-	node_removal_leave(&removal);
-}
-
 static struct handle *handle_of(uint64_t fh)
 {
 	return slots_at(&handles.slots, (uint32_t)(fh & (SLOTS_MAX - 1)));
@@ -360,7 +349,7 @@ START_TEST(places_are_taken_over)
 	tables_again();
 	ck_assert_uint_eq(enter_place("a"), a);
 	ck_assert(node_by_place_alone(node_of(a)));
-	node_removal("a");
+	unit_remove_name(&nodes, "a", 0);
 	ck_assert(is_node(a));
 	tables_again();
 	ck_assert(is_node(a));

@@ -259,18 +259,6 @@ START_TEST(lookup_brings_the_descriptor_back)
 }
 END_TEST
 
-static void remove_name(const char *name)
-{
-	struct node_removal removal;
-	struct node_pin root = { 0 };
-
-	ck_ok(node_pin(&table, NODE_ROOT_ID, &root));
-	node_removal_enter(&table, &root, name, 0, &removal);
-	ck_ok(unlinkat(dir_fd, name, 0));
-	node_removal_leave(&removal);
-	node_unpin(&root);
-}
-
 /* What the guest has removed stays until it forgets it. */
 START_TEST(removed_file_lives_on)
 {
@@ -284,14 +272,14 @@ START_TEST(removed_file_lives_on)
 		ino[i] = ino_of_name(file_name(i));
 	}
 	/* Before descriptors are short, with its descriptor, without it. */
-	remove_name(file_name(0));
+	unit_remove_name(&table, file_name(0), 0);
 	chill();
 	ck_assert(has_fd(id[0]));
 	ck_ok(enter(file_name(1), &id[1]));
 	ck_assert(has_fd(id[1]));
-	remove_name(file_name(1));
+	unit_remove_name(&table, file_name(1), 0);
 	ck_assert(!has_fd(id[2]));
-	remove_name(file_name(2));
+	unit_remove_name(&table, file_name(2), 0);
 	chill();
 	for (unsigned int i = 0; i < 3; i++) {
 		ck_assert(has_fd(id[i]));

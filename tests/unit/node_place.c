@@ -151,15 +151,6 @@ static void move(const char *from, const char *to)
 	must(renameat(dir_fd, from, dir_fd, to) == 0);
 }
 
-static void removal(const char *name, uint32_t guess)
-{
-	struct node_removal r;
-
-	node_removal_enter(&table, &root, name, guess, &r);
-	must(unlinkat(dir_fd, name, 0) == 0);
-	node_removal_leave(&r);
-}
-
 START_TEST(file_is_opened_when_it_is_used)
 {
 	long before = fd_count();
@@ -343,7 +334,7 @@ START_TEST(removed_by_the_guest_lives_on)
 		ino = ino_of("f");
 		guess = (uint32_t)(what == 0 ? id : what == 1 ? 0 :
 				   what == 2 ? gone : other);
-		removal("f", guess);
+		unit_remove_name(&table, "f", guess);
 		ck_assert_uint_eq(use(id), ino);
 		ck_assert(node_forget(&table, id, 1));
 	}
@@ -364,7 +355,7 @@ START_TEST(last_name_is_not_the_one_it_was_found_by)
 		ino = ino_of("f");
 		must(linkat(dir_fd, "f", dir_fd, "second", 0) == 0);
 		must(unlinkat(dir_fd, "f", 0) == 0);
-		removal("second", guessed ? (uint32_t)id : 0);
+		unit_remove_name(&table, "second", guessed ? (uint32_t)id : 0);
 		ck_assert_uint_eq(use(id), ino);
 	}
 }
@@ -438,7 +429,7 @@ START_TEST(what_is_opened_at_once)
 	name[sizeof(name) - 1] = '\0';
 	unit_write_file(name, "x", 1);
 	has_no_place(name);
-	removal(name, 0);
+	unit_remove_name(&table, name, 0);
 	name[sizeof(name) - 2] = '\0';
 	ck_assert_uint_eq(use(enter_new(name)), ino_of(name));
 	unit_write_file("f", "x", 1);
@@ -498,7 +489,7 @@ static void race(void *arg, unsigned int no)
 	for (unsigned int i = 0; i < RACE_FILES; i++) {
 		snprintf(name, sizeof(name), "race%u", i);
 		if (no == 2)
-			removal(name, i % 2 ? (uint32_t)race_id[i] : 0);
+			unit_remove_name(&table, name, i % 2 ? (uint32_t)race_id[i] : 0);
 		else
 			must(use(race_id[i]) == race_ino[i]);
 	}

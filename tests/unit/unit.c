@@ -237,6 +237,17 @@ void unit_write_file(const char *name, const void *data, size_t len)
 	close(fd);
 }
 
+void unit_remove_name(struct node_table *t, const char *name, uint32_t guess)
+{
+	_cleanup_unpin_ struct node_pin root = { 0 };
+	struct node_removal removal;
+
+	must(node_pin(t, NODE_ROOT_ID, &root) == 0);
+	node_removal_enter(t, &root, name, guess, &removal);
+	must(unlinkat(root.fd, name, 0) == 0);
+	node_removal_leave(&removal);
+}
+
 void unit_enter_fd_directory(void)
 {
 	int fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);

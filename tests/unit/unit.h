@@ -92,6 +92,11 @@ void unit_add_dir(TCase *tc);
 /* Writes a file below unit_dir. */
 void unit_write_file(const char *name, const void *data, size_t len);
 
+/* Removes a name from the share's root as an UNLINK does; @guess as for
+ * node_leaves(). */
+struct node_table;
+void unit_remove_name(struct node_table *t, const char *name, uint32_t guess);
+
 /* Makes /proc/self/fd the working directory, as each process that serves
  * requests has it. */
 void unit_enter_fd_directory(void);
