@@ -283,6 +283,7 @@ static void put_queue_stats(struct json *j, const struct crew *crew,
 	json_number(j, "notifications", notified);
 	json_number(j, "polls", stats_get(&crew->polls));
 	json_number(j, "polls_paid", stats_get(&crew->polls_paid));
+	json_number(j, "helped", stats_get(&crew->helped));
 	json_close(j, '}');
 }
 

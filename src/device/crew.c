@@ -2,6 +2,7 @@
 #include "device/crew.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -28,7 +30,6 @@ static uint64_t lead_of(uint64_t word, const struct member *m)
 	return ((word & ~(uint64_t)(LEAD_ONE - 1)) + LEAD_ONE) | (m->no + 1);
 }
 
-/* Lock held. */
 static bool take_lead(struct member *m, uint64_t word)
 {
 	uint64_t mine = lead_of(word, m);
@@ -53,9 +54,9 @@ static void give_lead(struct crew *crew, uint64_t word)
 	futex_wake(&m->go);
 }
 
-void crew_act(struct member *m)
+void crew_act(struct member *m, bool behind)
 {
-	m->word = lead_of(m->word, m) | LEAD_ACTS;
+	m->word = lead_of(m->word, m) | LEAD_ACTS | (behind ? LEAD_BEHIND : 0);
 	/* The lead before a look at the watchdog; pairs with sleep_until_woken(). */
 	atomic_store(&m->crew->lead, m->word);
 	watchdog_notice(&m->crew->dev->watchdog);
@@ -63,15 +64,17 @@ void crew_act(struct member *m)
 
 void crew_acted(struct member *m)
 {
-	uint64_t word = m->word, done = m->word & ~(uint64_t)LEAD_ACTS;
+	uint64_t acts = m->word, word = acts;
+	uint64_t done = acts & ~(uint64_t)(LEAD_ACTS | LEAD_BEHIND);
 
-	if (!(word & LEAD_ACTS))
+	if (!(acts & LEAD_ACTS))
 		return;
-	m->word = done;
 	/* Somebody may have marked it on the way. */
 	m->leads = atomic_compare_exchange_strong(&m->crew->lead, &word, done) ||
-		   ((word ^ done) == (LEAD_ACTS | LEAD_BLOCKED) &&
+		   (word == (acts | LEAD_BLOCKED) &&
 		    atomic_compare_exchange_strong(&m->crew->lead, &word, done));
+	if (m->leads)
+		m->word = done;
 }
 
 void crew_blocks(struct member *m)
@@ -82,7 +85,6 @@ void crew_blocks(struct member *m)
 
 	if (!(word & LEAD_ACTS) || atomic_load(&crew->lead) != word)
 		return;
-	member_tell(m);
 	pthread_mutex_lock(&crew->lock);
 	alone = !crew->resting;
 	if (alone)
@@ -91,8 +93,11 @@ void crew_blocks(struct member *m)
 	else
 		give_lead(crew, word);
 	pthread_mutex_unlock(&crew->lock);
-	if (alone)
+	/* One that is awake has seen the mark, or sees it when it lies down. */
+	if (alone && !atomic_load(&crew->hot))
 		watchdog_call(&crew->dev->watchdog);
+	/* Only now: none of them may count on this member from here on. */
+	member_tell(m);
 }
 
 /* Lock held. */
@@ -114,6 +119,7 @@ static bool lie_down(struct member *m)
 
 	if (crew->starting == m)
 		crew->starting = NULL;
+	m->is_new = false;
 	if (atomic_load(&crew->stop) ||
 	    (word & LEAD_BLOCKED && take_lead(m, word)))
 		return false;
@@ -140,12 +146,92 @@ static bool has_rested_enough(struct member *m)
 	return enough;
 }
 
+/* Looks between two questions after the time. */
+#define HOT_LOOKS 16
+
+/* How long a member that could help stays awake: a wake-up takes about as long. */
+#define HOT_NS 50000U
+
+static bool may_take(uint64_t word)
+{
+	return word & LEAD_BLOCKED ||
+	       (word & (LEAD_ACTS | LEAD_BEHIND)) == (LEAD_ACTS | LEAD_BEHIND);
+}
+
+static bool look_at_lead(struct member *m)
+{
+	for (int i = 0; i < HOT_LOOKS; i++) {
+		uint64_t word = atomic_load(&m->crew->lead);
+
+		if (may_take(word) && take_lead(m, word)) {
+			m->helps = !(word & LEAD_BLOCKED);
+			return true;
+		}
+		cpu_relax();
+	}
+	return false;
+}
+
+/* While help is on, one member that has nothing to do looks for work for a moment
+ * before it rests. Returns whether it leads. syscalls: sched_yield */
+static bool stay_awake(struct member *m)
+{
+	struct crew *crew = m->crew;
+	uint64_t start, now, last;
+	bool leads = false;
+
+	if (!help_on(&crew->help) || m->is_new ||
+	    atomic_exchange(&crew->hot, true))
+		return false;
+	start = now = clock_ns();
+	do {
+		leads = look_at_lead(m);
+		if (leads || atomic_load(&crew->stop))
+			break;
+		sched_yield();
+		last = now;
+		now = clock_ns();
+	} while (now - start < HOT_NS && now - last < CREW_WANTED_NS);
+	atomic_store(&crew->hot, false);
+	if (m->helps)
+		stats_add(&crew->helped, 1);
+	return leads;
+}
+
+/* Lock held: one that rests has something to do. */
+static void rouse(struct member *m)
+{
+	stop_resting(m);
+	atomic_store(&m->go, 1);
+	futex_wake(&m->go);
+}
+
+void crew_call_help(struct crew *crew)
+{
+	uint64_t helped = stats_get(&crew->helped);
+
+	if (helped == crew->helped_seen && !atomic_load(&crew->hot)) {
+		pthread_mutex_lock(&crew->lock);
+		if (crew->resting)
+			rouse(crew->resting);
+		else
+			atomic_store(&crew->wants_member, true);
+		pthread_mutex_unlock(&crew->lock);
+	}
+	crew->helped_seen = helped;
+}
+
 bool crew_rest(struct member *m)
 {
 	struct crew *crew = m->crew;
-	uint64_t now = clock_ms(), end = now + REST_MS;
+	uint64_t now, end;
 	bool rests;
 
+	m->helps = false;
+	if (stay_awake(m))
+		return true;
+	now = clock_ms();
+	end = now + REST_MS;
 	pthread_mutex_lock(&crew->lock);
 	rests = lie_down(m);
 	pthread_mutex_unlock(&crew->lock);
@@ -217,6 +303,7 @@ static int start_member(struct crew *crew)
 	if (m->joinable)
 		pthread_join(m->thread, NULL);
 	m->joinable = false;
+	m->is_new = true;
 	r = pthread_create(&m->thread, NULL, member_main, m);
 	if (r > 0)
 		return -r;
@@ -249,6 +336,17 @@ void crew_relieve(struct crew *crew, uint64_t word)
 	else if (atomic_compare_exchange_strong(&crew->lead, &word, marked) &&
 		 !crew->starting && device_may_grow(crew->dev))
 		grow(crew);
+	pthread_mutex_unlock(&crew->lock);
+}
+
+void crew_add_wanted(struct crew *crew)
+{
+	if (!atomic_load_explicit(&crew->wants_member, memory_order_relaxed) ||
+	    !atomic_exchange(&crew->wants_member, false))
+		return;
+	pthread_mutex_lock(&crew->lock);
+	if (!crew->resting && !crew->starting && device_may_grow(crew->dev))
+		(void)start_member(crew);
 	pthread_mutex_unlock(&crew->lock);
 }
 

@@ -8,10 +8,12 @@
  *
  * Who leads is one word. While the leader is at work on a request (LEAD_ACTS) the
  * lead can be taken from it, and only then: by itself, when it is about to make
- * a call that may block (crew_blocks()), and by the watchdog, when it has been
- * at it for too long. The leader finds out when it is done, answers its request
- * and goes to rest. So what belongs to the popping thread is never touched by
- * two, and no request waits for another one's system call.
+ * a call that may block (crew_blocks()), by the watchdog, when it has been
+ * at it for too long, and by a member that has nothing to do, when the queue has
+ * fallen behind and two are faster (LEAD_BEHIND, device/help.h). The leader finds
+ * out when it is done, answers its request and goes to rest. So what belongs to
+ * the popping thread is never touched by two, and no request waits for another
+ * one's system call.
  *
  * Only the watchdog (device/watchdog.h) and the control thread start threads: a
  * leader may be somebody else on the host just then.
@@ -24,6 +26,7 @@
 
 #include "base/stats.h"
 #include "device/gate.h"
+#include "device/help.h"
 #include "fs/request.h"
 #include "virtio/queue.h"
 
@@ -33,12 +36,16 @@ struct device;
 /* Members of one queue, at most. */
 #define CREW_MEMBERS_MAX 64U
 
+/* A yield that took so long, in ns, has given the CPU to somebody who wanted it. */
+#define CREW_WANTED_NS 200000U
+
 /* The lead's word: number of the leader (0: nobody) + 1, bits, a count of
  * changes. */
 #define LEAD_MEMBER 0xffU
 #define LEAD_ACTS 0x100U /* it is at work on a request */
 #define LEAD_BLOCKED 0x200U /* whoever comes is to take the lead */
-#define LEAD_ONE 0x400U
+#define LEAD_BEHIND 0x400U /* while it acts: whoever is awake may take the lead */
+#define LEAD_ONE 0x800U
 
 /* A request and its reply: reused for each, big and mostly untouched. */
 struct slot {
@@ -64,6 +71,8 @@ struct member {
 	struct slot *slot;
 	/* The thread's own: */
 	bool leads; /* as far as it knows */
+	bool helps; /* it took the lead from one that was not in trouble */
+	bool is_new; /* it has not come to rest yet */
 	uint64_t word; /* the lead's, as it has set it */
 	/* The slot holds a request that the control thread has to carry out ... */
 	_Atomic uint32_t exclusive; /* enum member_exclusive */
@@ -97,11 +106,17 @@ struct crew {
 	 * and those in which something came. */
 	stats_counter kicks, polls, polls_paid;
 	/* What a request takes, in ns, on average of the ones that were timed; 0:
-	 * nobody knows yet. The leader's. */
-	uint32_t typical;
-	/* Completions that the guest was not told of yet. The leader's; whoever leads
-	 * next tells. */
+	 * nobody knows yet. */
+	_Atomic uint32_t typical;
+	/* Completions that the guest was not told of yet: the leader tells, or whoever
+	 * leads next. */
 	_Atomic uint32_t held;
+	struct help help;
+	/* The leader's: times that a member helped, and as of the last look. */
+	stats_counter helped;
+	uint64_t helped_seen;
+	atomic_bool hot; /* a member without work is awake, and looks at the lead */
+	atomic_bool wants_member; /* nobody rests who could help */
 	/* The guest is to be told of what is on the used ring by now. */
 	atomic_bool tell_anyway;
 	_Atomic uint32_t stop;
@@ -159,14 +174,21 @@ void crew_relieve(struct crew *crew, uint64_t word);
 bool crew_rest(struct member *m);
 
 /* Around each request: begins, and ends, at which m->leads says what came of the
- * lead. */
-void crew_act(struct member *m);
+ * lead. @behind: others may have it meanwhile. */
+void crew_act(struct member *m, bool behind);
 void crew_acted(struct member *m);
+
+/* The queue is behind, and help is on: sees to it that there is somebody to help.
+ * The leader, now and then. */
+void crew_call_help(struct crew *crew);
+
+/* The watchdog: a member that was called for and that nobody was there for. */
+void crew_add_wanted(struct crew *crew);
 
 /* The request at work is about to make a call that may block. */
 void crew_blocks(struct member *m);
 
-/* member.c: tells the guest of the completions that were held. The leader. */
+/* member.c: tells the guest of the completions that were held. Any member. */
 void member_tell(struct member *m);
 
 /* member.c: the thread itself. */

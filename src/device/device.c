@@ -63,6 +63,7 @@ void device_set_pool(struct device *dev, long n)
 	if (n >= 0 && n < max)
 		max = n == 0 ? 2 : (unsigned int)n + 1;
 	dev->crew_max = max;
+	dev->may_help = n != 0;
 }
 
 void device_set_poll(struct device *dev, unsigned int us)

@@ -39,6 +39,7 @@ struct device {
 	struct crew *_Atomic crew[VHOST_USER_QUEUES_MAX]; /* NULL: never named */
 	struct watchdog watchdog;
 	unsigned int crew_max; /* members of one queue, at most */
+	bool may_help; /* two members may serve one queue */
 	unsigned int threads_max; /* of all queues, but for the first of each */
 	atomic_uint n_threads; /* members that run */
 	uint64_t poll_max; /* the longest window of a crew, in ns; 0: none */

@@ -23,15 +23,48 @@ static struct member *member_of(struct request *rq)
 	return container_of(rq, struct slot, rq)->member;
 }
 
+/*
+ * Telling the guest wakes a CPU of its, which takes this thread longer than many a
+ * request. While there is work enough to be at until the guest has woken and sent
+ * more, several completions are told of together: as long as what waits will take
+ * more than AHEAD_NS, and for no more than HOLD_NS.
+ */
+#define AHEAD_NS 20000U
+#define HOLD_NS 30000U
+
+static uint32_t typical(const struct crew *crew)
+{
+	return atomic_load_explicit((_Atomic uint32_t *)&crew->typical,
+				    memory_order_relaxed);
+}
+
+/* The leader. */
+static bool is_behind(const struct crew *crew)
+{
+	return queue_waiting(&crew->queue) * (uint64_t)typical(crew) > AHEAD_NS;
+}
+
+static void look_for_help(struct member *m)
+{
+	struct crew *crew = m->crew;
+	bool behind = is_behind(crew);
+
+	help_look(&crew->help, m->start, behind);
+	if (behind && help_on(&crew->help))
+		crew_call_help(crew);
+}
+
 static void on_acts(struct request *rq)
 {
 	struct member *m = member_of(rq);
+	bool sample = stats_is_sample(rq->h.unique);
 
 	probe_request_start(rq->h.opcode, rq->h.nodeid, rq->h.unique);
-	if (stats_is_sample(rq->h.unique) ||
-	    trace_wanted(&m->crew->dev->trace))
+	if (sample || trace_wanted(&m->crew->dev->trace))
 		m->start = clock_ns();
-	crew_act(m);
+	if (sample && m->crew->dev->may_help)
+		look_for_help(m);
+	crew_act(m, help_on(&m->crew->help) && is_behind(m->crew));
 }
 
 static void on_blocks(struct request *rq)
@@ -58,21 +91,22 @@ static struct request *bind(struct member *m)
 	return rq;
 }
 
-/*
- * Telling the guest wakes a CPU of its, which takes this thread longer than many a
- * request. While there is work enough to be at until the guest has woken and sent
- * more, several completions are told of together: as long as what waits will take
- * more than AHEAD_NS, and for no more than HOLD_NS.
- */
-#define AHEAD_NS 20000U
-#define HOLD_NS 30000U
-
-static bool may_hold(const struct crew *crew, uint32_t held)
+/* Whether the guest may be told later; then it has been counted that it is to be. */
+static bool hold(struct member *m)
 {
-	uint64_t each = crew->typical;
+	struct crew *crew = m->crew;
+	uint64_t held = atomic_load_explicit(&crew->held, memory_order_relaxed);
+	uint64_t word;
 
-	return each && (held + 1) * each < HOLD_NS &&
-	       queue_waiting(&crew->queue) * each > AHEAD_NS;
+	if ((held + 1) * typical(crew) >= HOLD_NS ||
+	    (m->leads && !is_behind(crew)))
+		return false;
+	/* Before a look at the lead: one that acts looks at this when it is done. */
+	atomic_fetch_add(&crew->held, 1);
+	if (m->leads)
+		return true;
+	word = atomic_load(&crew->lead);
+	return word & LEAD_BEHIND && !(word & LEAD_BLOCKED);
 }
 
 static void tell(struct member *m)
@@ -81,12 +115,16 @@ static void tell(struct member *m)
 		stats_add(&m->slot->stats.notified, 1);
 }
 
+/* Whether there were completions to tell of; they are up to the caller now. */
+static bool take_held(struct crew *crew)
+{
+	return atomic_load(&crew->held) && atomic_exchange(&crew->held, 0);
+}
+
 void member_tell(struct member *m)
 {
-	if (atomic_load_explicit(&m->crew->held, memory_order_relaxed) == 0)
-		return;
-	atomic_store_explicit(&m->crew->held, 0, memory_order_relaxed);
-	tell(m);
+	if (take_held(m->crew))
+		tell(m);
 }
 
 /*
@@ -96,20 +134,10 @@ void member_tell(struct member *m)
  */
 static void finish(struct member *m, int len)
 {
-	struct crew *crew = m->crew;
-	uint32_t held;
-
-	if (!queue_push(&crew->queue, &m->slot->chain, (uint32_t)len))
+	if (!queue_push(&m->crew->queue, &m->slot->chain, (uint32_t)len) ||
+	    hold(m))
 		return;
-	if (m->leads) {
-		held = atomic_load_explicit(&crew->held, memory_order_relaxed);
-		if (may_hold(crew, held)) {
-			atomic_store_explicit(&crew->held, held + 1,
-					      memory_order_relaxed);
-			return;
-		}
-		atomic_store_explicit(&crew->held, 0, memory_order_relaxed);
-	}
+	(void)take_held(m->crew);
 	tell(m);
 }
 
@@ -130,11 +158,11 @@ static void trace_request(struct member *m, uint64_t ns, uint32_t len)
 /* An average over the last 16 or so of those that are timed. */
 static void learn_typical(struct crew *crew, uint64_t ns)
 {
-	uint32_t now = (uint32_t)min_u64(ns, HOLD_NS);
+	uint32_t now = (uint32_t)min_u64(ns, HOLD_NS), before = typical(crew);
 
-	crew->typical = crew->typical ?
-				crew->typical - crew->typical / 16 + now / 16 :
-				now;
+	if (before)
+		now = before - before / 16 + now / 16;
+	atomic_store_explicit(&crew->typical, now, memory_order_relaxed);
 }
 
 /* Kept apart: what it needs is not to be made room for each time. */
@@ -144,7 +172,8 @@ time_request(struct member *m, struct stats_op *op, int len)
 	uint64_t ns = clock_ns() - m->start;
 
 	stats_time(op, ns);
-	if (m->leads)
+	/* Not of those that blocked. */
+	if (m->leads || m->word & LEAD_BEHIND)
 		learn_typical(m->crew, ns);
 	if (trace_wanted(&m->crew->dev->trace))
 		trace_request(m, ns, (uint32_t)len);
@@ -222,9 +251,6 @@ static int serve_one(struct member *m)
 /* Looks between two questions after the time. */
 #define POLL_LOOKS 16
 
-/* A yield that took so long has given the CPU to somebody who wanted it. */
-#define POLL_WANTED_NS 200000U
-
 /*
  * Something may come soon, and a sleep has two wake-ups across CPUs: the guest's
  * kick, and ours. Returns whether it has. syscalls: sched_yield
@@ -250,7 +276,7 @@ static bool poll_ring(struct crew *crew)
 		sched_yield();
 		last = now;
 		now = clock_ns();
-		if (now - last > POLL_WANTED_NS)
+		if (now - last > CREW_WANTED_NS)
 			crew->window = 0;
 	} while (now - start < crew->window);
 	return false;
@@ -278,7 +304,8 @@ static void serve_ring(struct member *m)
 
 	if (atomic_exchange(&crew->tell_anyway, false))
 		queue_notify_anyway(q);
-	member_tell(m); /* of what the leader before has held */
+	if (!m->helps)
+		member_tell(m); /* of what the leader before has held */
 	queue_disarm(q);
 	do {
 		int r = 1;
@@ -358,6 +385,8 @@ static void lead(struct member *m)
 			serve_ring(m);
 			gate_leave(&crew->gate, &m->pass);
 			wait_exclusive(m);
+		} else {
+			member_tell(m);
 		}
 		if (m->leads)
 			sleep_until_kicked(crew);

@@ -39,6 +39,8 @@ static bool look(struct watchdog *d)
 		if (word != d->seen[i])
 			busy = true;
 		d->seen[i] = word;
+		if (crew)
+			crew_add_wanted(crew);
 	}
 	return busy;
 }
