@@ -330,6 +330,8 @@ void crew_relieve(struct crew *crew, uint64_t word)
 {
 	uint64_t marked = word | LEAD_BLOCKED;
 
+	if (!(word & LEAD_BLOCKED))
+		quick_stalled(&crew->quick, clock_ns());
 	pthread_mutex_lock(&crew->lock);
 	if (crew->resting)
 		give_lead(crew, word);

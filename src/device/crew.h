@@ -27,6 +27,7 @@
 #include "base/stats.h"
 #include "device/gate.h"
 #include "device/help.h"
+#include "device/quick.h"
 #include "fs/request.h"
 #include "virtio/queue.h"
 
@@ -70,6 +71,8 @@ struct member {
 	uint64_t start; /* when it began to act, in ns, if it is timed; or 0 */
 	struct slot *slot;
 	/* The thread's own: */
+	uint64_t remote; /* since when it is at a call that may block, in ns; or 0 */
+	bool kept; /* it was not to hand the lead over for that */
 	bool leads; /* as far as it knows */
 	bool helps; /* it took the lead from one that was not in trouble */
 	bool is_new; /* it has not come to rest yet */
@@ -112,6 +115,7 @@ struct crew {
 	 * leads next. */
 	_Atomic uint32_t held;
 	struct help help;
+	struct quick quick;
 	/* The leader's: times that a member helped, and as of the last look. */
 	stats_counter helped;
 	uint64_t helped_seen;

@@ -72,8 +72,19 @@ static void on_blocks(struct request *rq)
 	crew_blocks(member_of(rq));
 }
 
+static void on_may_block(struct request *rq)
+{
+	struct member *m = member_of(rq);
+
+	m->remote = clock_ns();
+	m->kept = quick_is(&m->crew->quick, rq->h.opcode, m->remote);
+	if (!m->kept)
+		crew_blocks(m);
+}
+
 static const struct request_hooks hooks = { .acts = on_acts,
-					    .blocks = on_blocks };
+					    .blocks = on_blocks,
+					    .may_block = on_may_block };
 
 /* Binds the slot's request to its chain. */
 static struct request *bind(struct member *m)
@@ -211,6 +222,14 @@ static void finish_parked(struct member *m, uint64_t unique, int result)
 	finish(m, fuse_reply_parked(&out, unique, result));
 }
 
+static void __attribute__((noinline)) learn_remote(struct member *m)
+{
+	uint64_t now = clock_ns();
+
+	quick_learn(&m->crew->quick, m->slot->rq.h.opcode, m->kept,
+		    now - m->remote, now);
+}
+
 /* One request. Returns 1, 0 if there is none, or less if the ring is broken, the
  * thread has to wait for the control thread, or the lead is another's now. */
 static int serve_one(struct member *m)
@@ -230,13 +249,15 @@ static int serve_one(struct member *m)
 		r = queue_pop(q, c);
 	if (r <= 0)
 		return r;
-	m->start = 0;
+	m->start = m->remote = 0;
 	r = fuse_serve(m->crew->dev->session, bind(m));
 	if (r == REQUEST_EXCLUSIVE) {
 		atomic_store(&m->exclusive, EXCLUSIVE_WAITS);
 		return r;
 	}
 	crew_acted(m);
+	if (m->remote)
+		learn_remote(m);
 	if (r != REQUEST_PARKED) {
 		count(m, r);
 		finish(m, r);

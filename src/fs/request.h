@@ -86,6 +86,7 @@ struct request_token {
 struct request_hooks {
 	void (*acts)(struct request *rq); /* it begins to act */
 	void (*blocks)(struct request *rq); /* its next call may take long */
+	void (*may_block)(struct request *rq); /* nobody knows how long */
 };
 
 struct request {
@@ -144,6 +145,13 @@ static inline void request_blocks(struct request *rq)
 {
 	if (rq->hooks)
 		rq->hooks->blocks(rq);
+}
+
+/* Before a call that is quick most of the time, or never, on this file system. */
+static inline void request_may_block(struct request *rq)
+{
+	if (rq->hooks)
+		rq->hooks->may_block(rq);
 }
 
 /* Notes something of the host before the op acts, for whoever has to find out

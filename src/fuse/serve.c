@@ -155,7 +155,7 @@ static void begin_tally(const struct request *rq)
 }
 
 /* Where every call may take as long as somebody else likes, or this one does. */
-static bool may_wait(const struct request *rq)
+static void say_what_may_block(struct request *rq)
 {
 	uint32_t flags = rq->op->flags;
 	unsigned int fs_class = 0;
@@ -164,8 +164,10 @@ static bool may_wait(const struct request *rq)
 		fs_class = node_class(rq->node.node);
 	else if (flags & (OP_FILE | OP_DIR))
 		fs_class = rq->file.handle->fs_class;
-	return fs_class & FSCLASS_REMOTE ||
-	       (flags & OP_SLOW && !(fs_class & FSCLASS_MEMORY));
+	if (flags & OP_SLOW && !(fs_class & FSCLASS_MEMORY))
+		request_blocks(rq);
+	else if (fs_class & FSCLASS_REMOTE)
+		request_may_block(rq);
 }
 
 static int act_pinned(struct fs *fs, struct request *rq)
@@ -178,8 +180,7 @@ static int act_pinned(struct fs *fs, struct request *rq)
 	begin_tally(rq);
 	inflight_acting(rq->record, (uint16_t)rq->h.opcode, rq->h.unique);
 	atomic_store_explicit(&rq->acting, rq->h.opcode, memory_order_relaxed);
-	if (may_wait(rq))
-		request_blocks(rq);
+	say_what_may_block(rq);
 	r = run(fs, rq);
 	atomic_store_explicit(&rq->acting, 0, memory_order_relaxed);
 	cred_leave(&scope);

@@ -27,6 +27,8 @@
 #define MODE_BLOCK_SAID 0x30000U /* as one that knows that it may take long */
 #define MODE_YIELD 0x40000U /* the same, and it does not */
 #define MODE_WORK 0x50000U /* takes a few us */
+#define MODE_REMOTE 0x60000U /* who knows, but takes none */
+#define MODE_REMOTE_BLOCK 0x70000U /* who knows, and blocks */
 #define WORK_NS 6000U
 #define NUM 64U
 
@@ -42,6 +44,8 @@ static atomic_int acting;
 /* Completions that the guest was not told of when a request began: the most there
  * were, and as one began that blocks. */
 static atomic_uint held_most, held_at_block;
+/* Whether the last one of MODE_REMOTE was still its queue's leader's. */
+static atomic_bool kept_lead;
 
 static void work(void)
 {
@@ -52,6 +56,15 @@ static void work(void)
 		atomic_store(&held_most, held);
 	while (clock_ns() - start < WORK_NS)
 		;
+}
+
+static void block(void)
+{
+	atomic_fetch_add(&acting, 1);
+	sem_post(&blocked);
+	while (sem_wait(&go_on) < 0)
+		;
+	atomic_fetch_sub(&acting, 1);
 }
 
 int __wrap_op_lseek(struct fs *fs, struct request *rq);
@@ -72,16 +85,23 @@ int __wrap_op_lseek(struct fs *fs, struct request *rq)
 	case MODE_WORK:
 		work();
 		return 0;
+	case MODE_REMOTE:
+		request_may_block(rq);
+		atomic_store(&kept_lead,
+			     (atomic_load(&m.w[0]->lead) &
+			      (LEAD_ACTS | LEAD_BLOCKED)) == LEAD_ACTS);
+		return 0;
 	case MODE_BLOCK_SAID:
 		atomic_store(&held_at_block, m.w[0]->held);
 		request_blocks(rq);
-		/* fall through */
+		block();
+		return 0;
+	case MODE_REMOTE_BLOCK:
+		request_may_block(rq);
+		block();
+		return 0;
 	case MODE_BLOCK:
-		atomic_fetch_add(&acting, 1);
-		sem_post(&blocked);
-		while (sem_wait(&go_on) < 0)
-			;
-		atomic_fetch_sub(&acting, 1);
+		block();
 		return 0;
 	default:
 		return 0;
@@ -758,6 +778,30 @@ START_TEST(completions_are_told_of_before_a_block)
 }
 END_TEST
 
+/* On somebody else's file system: what is quick is carried out by the leader, until
+ * it stalls; that holds nobody up. */
+START_TEST(quick_calls_keep_the_lead)
+{
+	uint64_t end = unit_now_ms() + 20000;
+	struct call k;
+
+	start(1);
+	k = make(MODE_REMOTE);
+	/* A crowded machine stalls by itself now and then. */
+	while (!atomic_load(&kept_lead) && unit_now_ms() < end)
+		ck_ok(machine_call(&m, 0, &k));
+	ck_assert(atomic_load(&kept_lead));
+	offer(0, 2, MODE_REMOTE_BLOCK);
+	ck_ok(sem_wait(&blocked));
+	work_on(0, 10);
+	sem_post(&go_on);
+	expect(0, 2, 0);
+	ck_ok(machine_call(&m, 0, &k));
+	ck_assert(!atomic_load(&kept_lead));
+	stop();
+}
+END_TEST
+
 /* Looked for, found and not found, and it stops for whoever holds the queue. */
 START_TEST(a_ring_is_looked_at_before_sleep)
 {
@@ -837,6 +881,7 @@ int main(void)
 	tcase_add_test(tc, stop_waits_for_all_members);
 	tcase_add_test(tc, completions_are_told_of_together);
 	tcase_add_test(tc, completions_are_told_of_before_a_block);
+	tcase_add_test(tc, quick_calls_keep_the_lead);
 	tcase_add_test(tc, a_ring_is_looked_at_before_sleep);
 	tcase_add_loop_test(tc, the_lead_goes_round, 0, 2);
 	tcase_add_test(tc, destroy_does_not_wait_for_ever);
