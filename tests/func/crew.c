@@ -130,7 +130,7 @@ END_TEST
 
 START_TEST(threads_without_work_end)
 {
-	int before, many, now;
+	int before, many;
 
 	start(NULL);
 	work(1);
@@ -142,10 +142,7 @@ START_TEST(threads_without_work_end)
 	ck_assert_int_ge(many, before + WAITING - 1);
 	for (int i = 0; i < WAITING; i++)
 		take_reply(i);
-	for (int64_t deadline = wait_now_ms() + wait_scaled(15000);
-	     (now = daemon_threads(&fx.d)) > before && wait_now_ms() < deadline;)
-		wait_sleep_ms(50);
-	ck_assert_int_le(now, before);
+	ck_assert_int_le(daemon_threads_settle(&fx.d, before, wait_scaled(15000)), before);
 	for (int i = 0; i < 2; i++)
 		work(20);
 	end();

@@ -287,7 +287,8 @@ START_TEST(mount_and_unmount_loops_leave_nothing)
 		func_init_session();
 	}
 	ck_assert_int_le(daemon_fds_settle(&fx.d, fds, 2000), fds);
-	ck_assert_int_le(daemon_threads(&fx.d), threads);
+	/* One that a crowded machine kept from its CPU may have been relieved. */
+	ck_assert_int_le(daemon_threads_settle(&fx.d, threads, wait_scaled(15000)), threads);
 	func_end();
 }
 END_TEST
@@ -320,7 +321,8 @@ START_TEST(guest_reset_loops_leave_nothing)
 		func_init_session();
 	}
 	ck_assert_int_le(daemon_fds_settle(&fx.d, fds, 2000), fds);
-	ck_assert_int_le(daemon_threads(&fx.d), threads);
+	/* One that a crowded machine kept from its CPU may have been relieved. */
+	ck_assert_int_le(daemon_threads_settle(&fx.d, threads, wait_scaled(15000)), threads);
 	func_end();
 }
 END_TEST

@@ -82,6 +82,8 @@ int daemon_opened(struct daemon *d, const char *path);
 int daemon_open_flags(struct daemon *d, const char *path);
 /* daemon_fds_settle() - wait until there are at most n descriptors; the number in the end */
 int daemon_fds_settle(struct daemon *d, int n, int timeout_ms);
+/* The same for threads: those without work end after 5 s */
+int daemon_threads_settle(struct daemon *d, int n, int timeout_ms);
 
 /* daemon_remove_tree() - rm -rf */
 void daemon_remove_tree(const char *path);

@@ -161,6 +161,16 @@ int daemon_threads(struct daemon *d)
 	return all;
 }
 
+int daemon_threads_settle(struct daemon *d, int n, int timeout_ms)
+{
+	int64_t deadline = wait_now_ms() + timeout_ms;
+	int got;
+
+	while ((got = daemon_threads(d)) > n && wait_now_ms() < deadline)
+		wait_sleep_ms(50);
+	return got;
+}
+
 long daemon_rss_kb(struct daemon *d)
 {
 	pid_t pids[DAEMON_FAMILY_MAX];
