@@ -41,6 +41,41 @@ def bar_lines(verdicts, everything=True):
     return lines
 
 
+OVERVIEW = (("depth 1, one CPU", 1, "one", "rate"), ("depth 1, a CPU each", 1, "each", "rate"),
+            ("depth 8", 8, "each", "rate"), ("depth 32", 32, "each", "rate"),
+            ("CPU us, depth 8", 8, "each", "cpu"))
+
+
+def overview(results, own):
+    """Markdown: for each share a row for each workload, and in it all daemons' medians."""
+    lines = []
+    for place, title in (("mem", "tmpfs, a second"), ("disk", "disk, a second")):
+        columns = [c for c in OVERVIEW
+                   if any((cell.place, cell.depth, cell.cpus) == (place, c[1], c[2])
+                          for cell in results)]
+        works = {c.work: c for c in results
+                 if c.place == place and c.kind == "rate" and c.wait == "sleep" and c.queues == 1
+                 and any((c.depth, c.cpus) == column[1:3] for column in columns)}
+        if not works:
+            continue
+        lines += ["| %s | %s |" % (title, " | ".join(c[0] for c in columns)),
+                  "|---" * (len(columns) + 1) + "|"]
+        for cell in works.values():
+            fields = (medians(results.get(cell._replace(depth=depth, cpus=cpus)), metric, own)
+                      for _, depth, cpus, metric in columns)
+            lines.append("| %s | %s |" % (cell.work, " | ".join(fields)))
+        lines.append("")
+    return lines
+
+
+def medians(result, metric, own):
+    if not result:
+        return "-"
+    show = number if metric == "rate" else lambda v: "-" if v is None else "%.1f" % v
+    daemons = [t for t in stats.targets(result) if t not in (own, "plain")]
+    return " / ".join(show(stats.median(result, t, metric)) for t in [own] + daemons)
+
+
 def table(results, own):
     """Markdown: a row for each cell and target."""
     lines = ["| cell | target | units/s | spread | MB/s | CPU/unit us | driver us | p50 us | p99 us"

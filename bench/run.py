@@ -149,7 +149,8 @@ class Bench:
         with open(os.path.join(out, "results.json"), "w") as f:
             json.dump(data, f, indent=1)
         with open(os.path.join(out, "table.md"), "w") as f:
-            f.write("\n".join(report.table(self.results, lines.OWN)
+            f.write("\n".join(report.overview(self.results, lines.OWN)
+                              + report.table(self.results, lines.OWN)
                               + ["", *report.syscall_table(self.results), "",
                                  "```", *report.bar_lines(verdicts), "```", ""]))
         with open(os.path.join(out, "picture.svg"), "w") as f:

@@ -219,7 +219,10 @@ class Run(unittest.TestCase):
         texts = [t.firstChild.data for t in picture.getElementsByTagName("text")]
         self.assertIn("getattr", texts)
         with open(os.path.join(out, "table.md")) as f:
-            self.assertIn("mem/getattr/", f.read())
+            text = f.read()
+        self.assertIn("mem/getattr/", text)
+        self.assertRegex(text, r"\| tmpfs, a second \| depth 1")
+        self.assertRegex(text, r"\| getattr \| [0-9.k]+ / [0-9.k]+ \|")
 
 
 if __name__ == "__main__":
