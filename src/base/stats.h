@@ -56,9 +56,15 @@ static inline bool stats_is_sample(uint64_t unique)
 	return unique * 0x9e3779b97f4a7c15ULL < UINT64_MAX / STATS_SAMPLE;
 }
 
+/* Where a table of operations has @opcode; all that are unknown have one place. */
+static inline uint32_t stats_place(uint32_t opcode)
+{
+	return opcode < STATS_OPS ? opcode : 0;
+}
+
 static inline struct stats_op *stats_of(struct stats *s, uint32_t opcode)
 {
-	return &s->op[opcode < STATS_OPS ? opcode : 0];
+	return &s->op[stats_place(opcode)];
 }
 
 /* The bucket of a latency, and the lowest latency of a bucket, in ns. */

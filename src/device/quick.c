@@ -14,11 +14,6 @@
 
 #define PAUSE_NS 2000000000ULL
 
-static uint32_t place(uint32_t opcode)
-{
-	return opcode < STATS_OPS ? opcode : 0;
-}
-
 static uint64_t load(const _Atomic uint64_t *p)
 {
 	return atomic_load_explicit((_Atomic uint64_t *)p,
@@ -32,14 +27,15 @@ static void pause_for(_Atomic uint64_t *not_before, uint64_t now)
 
 bool quick_is(const struct quick *q, uint32_t opcode, uint64_t now)
 {
-	return load(&q->op[place(opcode)].not_before) <= now &&
+	return load(&q->op[stats_place(opcode)].not_before) <= now &&
 	       load(&q->not_before) <= now;
 }
 
 void quick_learn(struct quick *q, uint32_t opcode, bool kept, uint64_t ns,
 		 uint64_t now)
 {
-	uint32_t i = place(opcode), took = (uint32_t)min_u64(ns, TOOK_MAX_NS);
+	uint32_t took = (uint32_t)min_u64(ns, TOOK_MAX_NS);
+	uint32_t i = stats_place(opcode);
 	uint32_t average = atomic_load_explicit(&q->op[i].average,
 						memory_order_relaxed);
 
