@@ -137,16 +137,6 @@ int daemon_fds(struct daemon *d)
 	return most;
 }
 
-int daemon_fds_settle(struct daemon *d, int n, int timeout_ms)
-{
-	int64_t deadline = wait_now_ms() + timeout_ms;
-	int got;
-
-	while ((got = daemon_fds(d)) > n && wait_now_ms() < deadline)
-		wait_sleep_ms(2);
-	return got;
-}
-
 int daemon_threads(struct daemon *d)
 {
 	pid_t pids[DAEMON_FAMILY_MAX];
@@ -161,14 +151,24 @@ int daemon_threads(struct daemon *d)
 	return all;
 }
 
-int daemon_threads_settle(struct daemon *d, int n, int timeout_ms)
+static int settle(struct daemon *d, int (*count)(struct daemon *d), int n, int timeout_ms)
 {
 	int64_t deadline = wait_now_ms() + timeout_ms;
 	int got;
 
-	while ((got = daemon_threads(d)) > n && wait_now_ms() < deadline)
-		wait_sleep_ms(50);
+	while ((got = count(d)) > n && wait_now_ms() < deadline)
+		wait_sleep_ms(2);
 	return got;
+}
+
+int daemon_fds_settle(struct daemon *d, int n, int timeout_ms)
+{
+	return settle(d, daemon_fds, n, timeout_ms);
+}
+
+int daemon_threads_settle(struct daemon *d, int n, int timeout_ms)
+{
+	return settle(d, daemon_threads, n, timeout_ms);
 }
 
 long daemon_rss_kb(struct daemon *d)
