@@ -41,17 +41,30 @@ static bool take_lead(struct member *m, uint64_t word)
 	return true;
 }
 
+/* Lock held. */
+static void stop_resting(struct member *m)
+{
+	struct member **p = &m->crew->resting;
+
+	while (*p != m)
+		p = &(*p)->next;
+	*p = m->next;
+	m->rests = false;
+}
+
+/* Lock held: one that rests has something to do. */
+static void rouse(struct member *m)
+{
+	stop_resting(m);
+	atomic_store(&m->go, 1);
+	futex_wake(&m->go);
+}
+
 /* Lock held, and somebody rests. */
 static void give_lead(struct crew *crew, uint64_t word)
 {
-	struct member *m = crew->resting;
-
-	if (!take_lead(m, word))
-		return;
-	crew->resting = m->next;
-	m->rests = false;
-	atomic_store(&m->go, 1);
-	futex_wake(&m->go);
+	if (take_lead(crew->resting, word))
+		rouse(crew->resting);
 }
 
 void crew_act(struct member *m, bool behind)
@@ -100,17 +113,6 @@ void crew_blocks(struct member *m)
 	member_tell(m);
 }
 
-/* Lock held. */
-static void stop_resting(struct member *m)
-{
-	struct member **p = &m->crew->resting;
-
-	while (*p != m)
-		p = &(*p)->next;
-	*p = m->next;
-	m->rests = false;
-}
-
 /* Lock held. Returns whether it rests; else it leads, or is to end. */
 static bool lie_down(struct member *m)
 {
@@ -146,24 +148,18 @@ static bool has_rested_enough(struct member *m)
 	return enough;
 }
 
-/* Looks between two questions after the time. */
-#define HOT_LOOKS 16
+/* A yield that took so long has given the CPU to somebody who wanted it. */
+#define WANTED_NS 200000U
 
 /* How long a member that could help stays awake: a wake-up takes about as long. */
 #define HOT_NS 50000U
 
-static bool may_take(uint64_t word)
-{
-	return word & LEAD_BLOCKED ||
-	       (word & (LEAD_ACTS | LEAD_BEHIND)) == (LEAD_ACTS | LEAD_BEHIND);
-}
-
 static bool look_at_lead(struct member *m)
 {
-	for (int i = 0; i < HOT_LOOKS; i++) {
+	for (int i = 0; i < CREW_LOOKS; i++) {
 		uint64_t word = atomic_load(&m->crew->lead);
 
-		if (may_take(word) && take_lead(m, word)) {
+		if (word & (LEAD_BLOCKED | LEAD_BEHIND) && take_lead(m, word)) {
 			m->helps = !(word & LEAD_BLOCKED);
 			return true;
 		}
@@ -172,12 +168,21 @@ static bool look_at_lead(struct member *m)
 	return false;
 }
 
+bool crew_yield(uint64_t *now)
+{
+	uint64_t before = *now;
+
+	sched_yield();
+	*now = clock_ns();
+	return *now - before > WANTED_NS;
+}
+
 /* While help is on, one member that has nothing to do looks for work for a moment
- * before it rests. Returns whether it leads. syscalls: sched_yield */
+ * before it rests. Returns whether it leads. */
 static bool stay_awake(struct member *m)
 {
 	struct crew *crew = m->crew;
-	uint64_t start, now, last;
+	uint64_t start, now;
 	bool leads = false;
 
 	if (!help_on(&crew->help) || m->is_new ||
@@ -188,22 +193,11 @@ static bool stay_awake(struct member *m)
 		leads = look_at_lead(m);
 		if (leads || atomic_load(&crew->stop))
 			break;
-		sched_yield();
-		last = now;
-		now = clock_ns();
-	} while (now - start < HOT_NS && now - last < CREW_WANTED_NS);
+	} while (!crew_yield(&now) && now - start < HOT_NS);
 	atomic_store(&crew->hot, false);
 	if (m->helps)
 		stats_add(&crew->helped, 1);
 	return leads;
-}
-
-/* Lock held: one that rests has something to do. */
-static void rouse(struct member *m)
-{
-	stop_resting(m);
-	atomic_store(&m->go, 1);
-	futex_wake(&m->go);
 }
 
 void crew_call_help(struct crew *crew)

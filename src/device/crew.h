@@ -37,8 +37,8 @@ struct device;
 /* Members of one queue, at most. */
 #define CREW_MEMBERS_MAX 64U
 
-/* A yield that took so long, in ns, has given the CPU to somebody who wanted it. */
-#define CREW_WANTED_NS 200000U
+/* Looks at a word that another CPU changes, between two questions after the time. */
+#define CREW_LOOKS 16
 
 /* The lead's word: number of the leader (0: nobody) + 1, bits, a count of
  * changes. */
@@ -191,6 +191,10 @@ void crew_add_wanted(struct crew *crew);
 
 /* The request at work is about to make a call that may block. */
 void crew_blocks(struct member *m);
+
+/* Between looks: lets others have the CPU. Returns whether somebody wanted it; @now,
+ * in ns, is brought up to date. syscalls: sched_yield */
+bool crew_yield(uint64_t *now);
 
 /* member.c: tells the guest of the completions that were held. Any member. */
 void member_tell(struct member *m);

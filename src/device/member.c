@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A member of a queue's crew: from the ring to the used ring. */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -269,23 +268,20 @@ static int serve_one(struct member *m)
 	return m->leads ? 1 : -ECANCELED;
 }
 
-/* Looks between two questions after the time. */
-#define POLL_LOOKS 16
-
 /*
  * Something may come soon, and a sleep has two wake-ups across CPUs: the guest's
- * kick, and ours. Returns whether it has. syscalls: sched_yield
+ * kick, and ours. Returns whether it has.
  */
 static bool poll_ring(struct crew *crew)
 {
-	uint64_t start, now, last;
+	uint64_t start, now;
 
 	if (!crew->window)
 		return false;
 	stats_add(&crew->polls, 1);
 	start = now = clock_ns();
 	do {
-		for (int i = 0; i < POLL_LOOKS; i++) {
+		for (int i = 0; i < CREW_LOOKS; i++) {
 			if (queue_has_more(&crew->queue)) {
 				stats_add(&crew->polls_paid, 1);
 				return true;
@@ -294,10 +290,7 @@ static bool poll_ring(struct crew *crew)
 		}
 		if (gate_wanted(&crew->gate))
 			return false;
-		sched_yield();
-		last = now;
-		now = clock_ns();
-		if (now - last > CREW_WANTED_NS)
+		if (crew_yield(&now))
 			crew->window = 0;
 	} while (now - start < crew->window);
 	return false;
