@@ -8,6 +8,12 @@ import time
 
 import pytest
 
+import conftest
+
+FULL = conftest.MATRIX is conftest.FULL
+DEPTH = 60 if FULL else 30      # of folders; without a cache, each step of a path is a request
+ENTRIES = 20000 if FULL else 5000
+
 LIST = r"find . -mindepth 1 -printf '%p %y %m %U:%G %n %s %l %T@\n' | sort; "
 # Without times and without the size of folders, which depends on their history.
 LIST_PLAIN = r"find . -mindepth 1 \( -type d -printf '%p %y %m %U:%G %n\n' -o -printf '%p %y %m %U:%G %n %s %l\n' \) | sort; "
@@ -186,19 +192,19 @@ def test_names(place):
 
 def test_deep_folders(place):
     place.same("""
-        top=$PWD
-        for i in $(seq 60); do mkdir folder-with-a-longer-name-$i && cd folder-with-a-longer-name-$i || break; done
+        top=$PWD; depth=%d
+        for i in $(seq $depth); do mkdir folder-with-a-longer-name-$i && cd folder-with-a-longer-name-$i || break; done
         echo bottom >f; cat f; pwd -P | sed 's/.*folder-with/folder-with/'; ls ../../..
-        cd $top; fsop stat $(printf 'folder-with-a-longer-name-%d/' $(seq 60))f | sed 's/ mtime.*//'
-        fsop stat $(printf 'folder-with-a-longer-name-%d/' $(seq 150))f
-        find . | wc -lc; find . -type f | wc -l; rm -rf folder*; ls -A""")
+        cd $top; fsop stat $(printf 'folder-with-a-longer-name-%%d/' $(seq $depth))f | sed 's/ mtime.*//'
+        fsop stat $(printf 'folder-with-a-longer-name-%%d/' $(seq 150))f
+        find . | wc -lc; find . -type f | wc -l; rm -rf folder*; ls -A""" % DEPTH)
 
 
 def test_large_folder(place):
-    names = [("entry-%d-" % i) + "x" * (i % 90) for i in range(20000)]
+    names = [("entry-%d-" % i) + "x" * (i % 90) for i in range(ENTRIES)]
     for name in names:
         os.close(os.open(os.path.join(place.path, name), os.O_CREAT | os.O_WRONLY))
-    place.view("ls -A | sha256sum; ls -fA | wc -l; fsop listdir . 0 , listdir . 777 , listdir . 19999")
+    place.view("ls -A | sha256sum; ls -fA | wc -l; fsop listdir . 0 , listdir . 777 , listdir . %d" % (ENTRIES - 1))
     place.run("rm entry-1[0-4]*; touch one more")
     place.view("ls -A | sha256sum; ls -fA | wc -l")
 

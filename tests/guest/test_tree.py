@@ -15,7 +15,7 @@ import pytest
 import conftest
 import vm
 
-FILES = 3000 if conftest.MATRIX is conftest.FULL else 1000
+FILES = 3000 if conftest.MATRIX is conftest.FULL else 300
 LIST = (r"find . -name .git -prune -o -type d -printf '%p %y %m %U:%G %n\n' -o "
         r"-printf '%p %y %m %U:%G %n %s %l %T@\n' | sort")
 COMMIT = ("git init -q . && git add -A && git commit -qm tree && git status --porcelain && "
