@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "base/barrier.h"
 #include "base/checked.h"
@@ -27,9 +28,17 @@ static struct member *member_of(struct request *rq)
  * request. While there is work enough to be at until the guest has woken and sent
  * more, several completions are told of together: as long as what waits will take
  * more than AHEAD_NS, and for no more than HOLD_NS.
+ *
+ * A guest that has to run on this thread's CPU takes it when it is told, mostly, and
+ * gives it back when there is nothing more to take: two switches for a single
+ * completion. So there all that waits is done first, for HOLD_SHARED_NS at most.
  */
 #define AHEAD_NS 20000U
 #define HOLD_NS 30000U
+#define HOLD_SHARED_NS 100000U
+
+/* Notifications between two looks at how often somebody took the CPU. */
+#define TOLD_MAX 32U
 
 static uint32_t typical(const struct crew *crew)
 {
@@ -41,6 +50,19 @@ static uint32_t typical(const struct crew *crew)
 static bool is_behind(const struct crew *crew)
 {
 	return queue_waiting(&crew->queue) * (uint64_t)typical(crew) > AHEAD_NS;
+}
+
+/* How long the guest need not be told of a completion, in ns; 0: it would get to more
+ * work before this thread is done with what waits. */
+static uint64_t may_hold_ns(const struct member *m)
+{
+	const struct crew *crew = m->crew;
+
+	if (!m->leads)
+		return HOLD_NS;
+	if (crew->shares_cpu && typical(crew) < AHEAD_NS)
+		return queue_waiting(&crew->queue) ? HOLD_SHARED_NS : 0;
+	return is_behind(crew) ? HOLD_NS : 0;
 }
 
 static void look_for_help(struct member *m)
@@ -108,8 +130,7 @@ static bool hold(struct member *m)
 	uint64_t held = atomic_load_explicit(&crew->held, memory_order_relaxed);
 	uint64_t word;
 
-	if ((held + 1) * typical(crew) >= HOLD_NS ||
-	    (m->leads && !is_behind(crew)))
+	if ((held + 1) * typical(crew) >= may_hold_ns(m))
 		return false;
 	/* Before a look at the lead: one that acts looks at this when it is done. */
 	atomic_fetch_add(&crew->held, 1);
@@ -119,10 +140,29 @@ static bool hold(struct member *m)
 	return word & LEAD_BEHIND && !(word & LEAD_BLOCKED);
 }
 
+/*
+ * Who takes the CPU away is not known, but if that happens about as often as the guest
+ * is told, it is the guest. syscalls: getrusage
+ */
+static void __attribute__((noinline)) learn_switches(struct member *m)
+{
+	uint64_t before = m->switches;
+	struct rusage usage;
+
+	m->told = 0;
+	if (!m->leads || getrusage(RUSAGE_THREAD, &usage) < 0)
+		return;
+	m->switches = (uint64_t)usage.ru_nivcsw;
+	m->crew->shares_cpu = m->switches - before >= TOLD_MAX / 2;
+}
+
 static void tell(struct member *m)
 {
-	if (queue_notify(&m->crew->queue))
-		stats_add(&m->slot->stats.notified, 1);
+	if (!queue_notify(&m->crew->queue))
+		return;
+	stats_add(&m->slot->stats.notified, 1);
+	if (++m->told >= TOLD_MAX)
+		learn_switches(m);
 }
 
 /* Whether there were completions to tell of; they are up to the caller now. */

@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "func.h"
@@ -200,19 +201,12 @@ START_TEST(no_wakeup_is_lost_without_event_index)
 }
 END_TEST
 
-/* A driver that keeps the ring filled, so that both sides often look at the same moment. */
-START_TEST(no_wakeup_is_lost_with_requests_added_while_others_complete)
+/* A driver that keeps the ring filled: n times a completion is taken and a request added. */
+static void go_on(struct ring *r, unsigned int n)
 {
 	struct ring_done done;
 
-	func_start();
-	make_calls(8);
-
-	struct ring *r = &fx.v.ring[1];
-
-	submit_batch(r, 8, &layout_linux);
-	ring_kick(r);
-	for (unsigned int i = 0; i < 60000; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		ck_assert_int_eq(ok(ring_wait(r, &done, wait_scaled(10000))), 1);
 
 		struct call *c = done.cookie;
@@ -226,6 +220,45 @@ START_TEST(no_wakeup_is_lost_with_requests_added_while_others_complete)
 		ring_kick(r);
 	}
 	ck_assert_uint_eq(r->lost, 0);
+}
+
+static struct ring *start_filled(void)
+{
+	struct ring *r;
+
+	func_start();
+	make_calls(8);
+	r = &fx.v.ring[1];
+	submit_batch(r, 8, &layout_linux);
+	ring_kick(r);
+	return r;
+}
+
+/* So that both sides often look at the same moment */
+START_TEST(no_wakeup_is_lost_with_requests_added_while_others_complete)
+{
+	go_on(start_filled(), 60000);
+	func_end();
+}
+END_TEST
+
+/* Each notification would make way for a driver that has one completion to take. */
+START_TEST(driver_on_the_daemons_cpu_is_told_of_many_at_once)
+{
+	unsigned int windows = 0;
+	struct ring *r;
+	cpu_set_t cpu;
+	uint64_t before;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(sched_getcpu(), &cpu);
+	host(sched_setaffinity(0, sizeof(cpu), &cpu));
+	r = start_filled();
+	do {
+		ck_assert_uint_lt(windows++, 50);
+		before = r->calls;
+		go_on(r, 800);
+	} while (r->calls - before > 200);
 	func_end();
 }
 END_TEST
@@ -514,6 +547,7 @@ int main(int argc, char **argv)
 	func_test_long(no_wakeup_is_lost_with_event_index, 60);
 	func_test_long(no_wakeup_is_lost_without_event_index, 60);
 	func_test_long(no_wakeup_is_lost_with_requests_added_while_others_complete, 60);
+	func_test(driver_on_the_daemons_cpu_is_told_of_many_at_once);
 	func_test(driver_that_polls_is_not_notified_with_event_index);
 	func_test(driver_that_polls_is_not_notified_without_event_index);
 	func_test(ring_without_indirect_is_served);
