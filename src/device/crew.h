@@ -78,8 +78,8 @@ struct member {
 	bool is_new; /* it has not come to rest yet */
 	uint64_t word; /* the lead's, as it has set it */
 	/* Notifications since the last look at involuntary switches, and those then. */
-	unsigned int told;
-	uint64_t switches;
+	int told;
+	long switches;
 	/* The slot holds a request that the control thread has to carry out ... */
 	_Atomic uint32_t exclusive; /* enum member_exclusive */
 	_Atomic uint32_t go; /* it has the lead, or is to end */
@@ -108,7 +108,7 @@ struct crew {
 	_Atomic unsigned int memory; /* enum crew_memory: the leader's */
 	/* How long to look at an empty ring before sleeping, in ns; the leader's. */
 	uint64_t window;
-	bool shares_cpu; /* the guest runs on its CPU, too; the leader's */
+	atomic_bool shares_cpu; /* the guest runs on the leader's CPU, too */
 	/* The leader's: wake-ups by the guest, windows that were waited through,
 	 * and those in which something came. */
 	stats_counter kicks, polls, polls_paid;

@@ -38,7 +38,7 @@ static struct member *member_of(struct request *rq)
 #define HOLD_SHARED_NS 100000U
 
 /* Notifications between two looks at how often somebody took the CPU. */
-#define TOLD_MAX 32U
+#define TOLD_MAX 32
 
 static uint32_t typical(const struct crew *crew)
 {
@@ -52,6 +52,12 @@ static bool is_behind(const struct crew *crew)
 	return queue_waiting(&crew->queue) * (uint64_t)typical(crew) > AHEAD_NS;
 }
 
+static bool shares_cpu(const struct crew *crew)
+{
+	return atomic_load_explicit((atomic_bool *)&crew->shares_cpu,
+				    memory_order_relaxed);
+}
+
 /* How long the guest need not be told of a completion, in ns; 0: it would get to more
  * work before this thread is done with what waits. */
 static uint64_t may_hold_ns(const struct member *m)
@@ -60,7 +66,7 @@ static uint64_t may_hold_ns(const struct member *m)
 
 	if (!m->leads)
 		return HOLD_NS;
-	if (crew->shares_cpu && typical(crew) < AHEAD_NS)
+	if (shares_cpu(crew) && typical(crew) < AHEAD_NS)
 		return queue_waiting(&crew->queue) ? HOLD_SHARED_NS : 0;
 	return is_behind(crew) ? HOLD_NS : 0;
 }
@@ -146,14 +152,16 @@ static bool hold(struct member *m)
  */
 static void __attribute__((noinline)) learn_switches(struct member *m)
 {
-	uint64_t before = m->switches;
+	long before = m->switches;
 	struct rusage usage;
 
 	m->told = 0;
 	if (!m->leads || getrusage(RUSAGE_THREAD, &usage) < 0)
 		return;
-	m->switches = (uint64_t)usage.ru_nivcsw;
-	m->crew->shares_cpu = m->switches - before >= TOLD_MAX / 2;
+	m->switches = usage.ru_nivcsw;
+	atomic_store_explicit(&m->crew->shares_cpu,
+			      m->switches - before >= TOLD_MAX / 2,
+			      memory_order_relaxed);
 }
 
 static void tell(struct member *m)

@@ -742,7 +742,7 @@ START_TEST(completions_are_told_of_together)
 	atomic_store(&held_most, 0);
 	for (int i = 0; i < 20; i++) {
 		device_stop_queue(&m.dev, m.w[0]);
-		m.w[0]->shares_cpu = false;
+		atomic_store(&m.w[0]->shares_cpu, false);
 		machine_resume_ring(&m, 0);
 		head = 0;
 		offer_many(&head, 2, MODE_WORK);
