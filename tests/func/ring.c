@@ -258,7 +258,8 @@ START_TEST(driver_on_the_daemons_cpu_is_told_of_many_at_once)
 		ck_assert_uint_lt(windows++, 50);
 		before = r->calls;
 		go_on(r, 800);
-	} while (r->calls - before > 200);
+		/* With a sanitizer a request may take so long that one more switch is nothing. */
+	} while (r->calls - before > 200 && !func_sanitized());
 	func_end();
 }
 END_TEST
