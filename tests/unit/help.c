@@ -257,10 +257,11 @@ static void work_together(unsigned int n, enum mode other)
 START_TEST(two_members_lose_nothing)
 {
 	unsigned int rounds = unit_rounds(2000);
+	uint64_t end = clock_ms() + 30000;
 
 	start(-1);
 	force_help();
-	for (unsigned int i = 0; i < rounds || (i < 20 * rounds &&
+	for (unsigned int i = 0; i < rounds || (clock_ms() < end &&
 						atomic_load(&at_work_most) < 2);
 	     i++) {
 		work_together(NUM / 2 - i % 7, _i ? MODE_YIELD : MODE_WORK);
