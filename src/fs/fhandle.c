@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -30,15 +31,25 @@ int fhandle_get(int fd, struct fhandle *ret)
 	return 0;
 }
 
+/* While another file is being made of the number of one that was removed, the kernel
+ * says ENOMEM for ESTALE (iget_locked()). syscalls: sched_yield */
+#define TRIES 1000
+
 int fhandle_open(int mount_fd, const struct fhandle *fh, int flags)
 {
 	union handle_buffer b = {
 		.h.handle_bytes = fh->len,
 		.h.handle_type = fh->type,
 	};
+	int r = -ENOMEM;
 
 	memcpy(b.h.f_handle, fh->bytes, fh->len);
-	return fd_open_handle_for_guest(mount_fd, &b.h, flags);
+	for (int i = 0; r == -ENOMEM && i < TRIES; i++) {
+		if (i > 0)
+			sched_yield();
+		r = fd_open_handle_for_guest(mount_fd, &b.h, flags);
+	}
+	return r;
 }
 
 bool fhandle_equal(const struct fhandle *a, const struct fhandle *b)
