@@ -41,12 +41,12 @@ int fhandle_open(int mount_fd, const struct fhandle *fh, int flags)
 		.h.handle_bytes = fh->len,
 		.h.handle_type = fh->type,
 	};
-	int r = -ENOMEM;
+	int r;
 
 	memcpy(b.h.f_handle, fh->bytes, fh->len);
-	for (int i = 0; r == -ENOMEM && i < TRIES; i++) {
-		if (i > 0)
-			sched_yield();
+	r = fd_open_handle_for_guest(mount_fd, &b.h, flags);
+	for (int i = 1; r == -ENOMEM && i < TRIES; i++) {
+		sched_yield();
 		r = fd_open_handle_for_guest(mount_fd, &b.h, flags);
 	}
 	return r;

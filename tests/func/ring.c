@@ -31,18 +31,20 @@ END_TEST
 
 static struct call *calls;
 
-/* n requests in flight at once: STATFS of the root, submitted together */
+static void submit(struct ring *r, struct call *c, uint64_t unique, const struct layout *how)
+{
+	call_begin(c, FUSE_GETATTR, FUSE_ROOT_ID);
+	call_header(c)->unique = unique;
+	call_arg(c, sizeof(struct fuse_getattr_in));
+	call_room(c, sizeof(struct fuse_attr_out));
+	ok(call_submit(c, r, how));
+}
+
+/* n requests in flight at once, submitted together */
 static void submit_batch(struct ring *r, unsigned int n, const struct layout *how)
 {
-	for (unsigned int i = 0; i < n; i++) {
-		struct call *c = &calls[i];
-
-		call_begin(c, FUSE_GETATTR, FUSE_ROOT_ID);
-		call_header(c)->unique = 1000 + i;
-		call_arg(c, sizeof(struct fuse_getattr_in));
-		call_room(c, sizeof(struct fuse_attr_out));
-		ok(call_submit(c, r, how));
-	}
+	for (unsigned int i = 0; i < n; i++)
+		submit(r, &calls[i], 1000 + i, how);
 }
 
 static void take_batch(struct ring *r, unsigned int n)
@@ -208,15 +210,8 @@ static void go_on(struct ring *r, unsigned int n)
 
 	for (unsigned int i = 0; i < n; i++) {
 		ck_assert_int_eq(ok(ring_wait(r, &done, wait_scaled(10000))), 1);
-
-		struct call *c = done.cookie;
-
-		ok(call_finish(c, done.len));
-		call_begin(c, FUSE_GETATTR, FUSE_ROOT_ID);
-		call_header(c)->unique = i;
-		call_arg(c, sizeof(struct fuse_getattr_in));
-		call_room(c, sizeof(struct fuse_attr_out));
-		ok(call_submit(c, r, &layout_linux));
+		ok(call_finish(done.cookie, done.len));
+		submit(r, done.cookie, i, &layout_linux);
 		ring_kick(r);
 	}
 	ck_assert_uint_eq(r->lost, 0);

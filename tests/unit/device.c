@@ -722,17 +722,21 @@ static void all_come_back(unsigned int n)
 		ck_assert(machine_wait(&m, 0, 10000, &e, NULL));
 }
 
+static void work_off(unsigned int n)
+{
+	uint16_t head = 0;
+
+	offer_many(&head, n, MODE_WORK);
+	machine_kick(&m, 0);
+	all_come_back(n);
+}
+
 /* A guest that has much to wait for is not woken for each. */
 START_TEST(completions_are_told_of_together)
 {
-	uint16_t head;
-
 	start(1);
 	for (int i = 0; i < 400 && !atomic_load(&held_most); i++) {
-		head = 0;
-		offer_many(&head, NUM / 2, MODE_WORK);
-		machine_kick(&m, 0);
-		all_come_back(NUM / 2);
+		work_off(NUM / 2);
 		device_stop_queue(&m.dev, m.w[0]);
 		ck_assert_uint_eq(m.w[0]->held, 0);
 		machine_resume_ring(&m, 0);
@@ -745,10 +749,7 @@ START_TEST(completions_are_told_of_together)
 		atomic_store(&m.w[0]->shares_cpu, false);
 		machine_resume_ring(&m, 0);
 		atomic_store(&held_most, 0);
-		head = 0;
-		offer_many(&head, 2, MODE_WORK);
-		machine_kick(&m, 0);
-		all_come_back(2);
+		work_off(2);
 		if (i >= 20 && atomic_load(&held_most) == 0)
 			break;
 	}
